@@ -1,0 +1,44 @@
+"""The tables: one a file, each with its states and legal transitions. Imports only SQLAlchemy."""
+
+from models.artifact import Artifact, ArtifactKind
+from models.attempt import Attempt, AttemptOutcome
+from models.base import Base
+from models.batch import Batch, BatchState
+from models.daily_cost import DailyCost
+from models.deployment import Deployment
+from models.flow import CLASS_WEIGHTS, Flow, PriorityClass
+from models.job import FINAL_STATES, LEGAL_TRANSITIONS, Job, JobState
+from models.job_request import JobRequest
+from models.job_result import JobResult
+from models.lease import Lease
+from models.pool import Pool
+from models.price import Price
+from models.project import DEFAULT_PROJECT_ID, Project
+from models.worker_process import WorkerProcess
+
+__all__ = [
+    "CLASS_WEIGHTS",
+    "DEFAULT_PROJECT_ID",
+    "FINAL_STATES",
+    "LEGAL_TRANSITIONS",
+    "Artifact",
+    "ArtifactKind",
+    "Attempt",
+    "AttemptOutcome",
+    "Base",
+    "Batch",
+    "BatchState",
+    "DailyCost",
+    "Deployment",
+    "Flow",
+    "Job",
+    "JobRequest",
+    "JobResult",
+    "JobState",
+    "Lease",
+    "Pool",
+    "Price",
+    "PriorityClass",
+    "Project",
+    "WorkerProcess",
+]

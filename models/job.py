@@ -1,0 +1,106 @@
+"""One request to one model endpoint, and the states it may pass through."""
+
+import enum
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, Integer, SmallInteger, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, CreatedAt, Timestamp, UuidKey, enum_column
+
+
+class JobState(enum.StrEnum):
+    """`running` means that the limiter has granted a start time and the attempt is on the books."""
+
+    BLOCKED = "blocked"
+    QUEUED = "queued"
+    LEASED = "leased"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+
+LEGAL_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.BLOCKED: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.QUEUED: frozenset({JobState.LEASED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.LEASED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.RUNNING: frozenset(
+        {JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    JobState.EXPIRED: frozenset(),
+}
+"""Every edge of the state machine. A trigger in the database refuses any other (migrations/versions/0001)."""
+
+
+class Job(Base):
+    """The narrow, often updated part; the body is in `job_requests`, the answer in `job_results`.
+
+    `run_at` is null for a job that may start now and a time in the future for schedules and backoff: ready and
+    waiting jobs are then in two partial indexes, so a claim never wades through jobs in backoff.
+    `lease_id` fences every write of a worker: a row whose lease changed is out of its reach.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("attempts_used >= 0 AND max_attempts > 0", name="attempts"),
+        CheckConstraint("(state IN ('leased', 'running')) = (lease_id IS NOT NULL)", name="lease_iff_out"),
+        Index(
+            "ix_jobs_ready",
+            "flow_id",
+            "priority",
+            "deadline",
+            "id",
+            postgresql_where=text("state = 'queued' AND run_at IS NULL"),
+        ),
+        Index("ix_jobs_waiting", "run_at", postgresql_where=text("state = 'queued' AND run_at IS NOT NULL")),
+        Index(
+            "ix_jobs_deadline",
+            "deadline",
+            postgresql_where=text("state IN ('blocked', 'queued', 'leased') AND deadline IS NOT NULL"),
+        ),
+        Index("ix_jobs_lease", "lease_id", postgresql_where=text("lease_id IS NOT NULL")),
+        Index("ix_jobs_batch", "batch_id", "line_no"),
+        Index("ix_jobs_failed", "error_code", "id", postgresql_where=text("state = 'failed'")),
+        {
+            "postgresql_with": {
+                "fillfactor": "80",
+                "autovacuum_vacuum_scale_factor": "0.01",
+                "autovacuum_vacuum_threshold": "1000",
+                "autovacuum_analyze_scale_factor": "0.02",
+            }
+        },
+    )
+
+    id: Mapped[UuidKey]
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"))
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey("batches.id"))
+    line_no: Mapped[int | None] = mapped_column(Integer)
+    custom_id: Mapped[str | None] = mapped_column(Text)
+    # No foreign keys on these two: their rows are never deleted, and a check per inserted row costs ingest dearly.
+    flow_id: Mapped[int] = mapped_column(BigInteger)
+    deployment_id: Mapped[int] = mapped_column(BigInteger)
+    url: Mapped[str] = mapped_column(Text)
+    state: Mapped[JobState] = mapped_column(enum_column(JobState, "job_state"))
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    lease_id: Mapped[UUID | None]
+    run_at: Mapped[Timestamp | None]
+    deadline: Mapped[Timestamp | None]
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    attempts_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
+    est_tokens: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    est_images: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    est_cost_usd: Mapped[Decimal]
+    cost_usd: Mapped[Decimal | None]
+    error_code: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[CreatedAt]
+    started_at: Mapped[Timestamp | None]
+    finished_at: Mapped[Timestamp | None]
