@@ -1,0 +1,72 @@
+# Everything a person or CI types. `make help` lists it. Needs Python 3.11+ with venv and pip; the rest is installed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+JUNIT := out/junit
+
+# What is linted and typed: every folder of ours that exists and holds Python.
+CODE := $(wildcard api cli worker pressroom models migrations sandbox tests benchmarks tools)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow lint types contracts drift compose locks check bench lock format clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## install into .venv from the hashed locks; instant when nothing changed
+
+$(INSTALLED): requirements/dev.txt pyproject.toml tools/install.sh
+	@tools/install.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(INSTALLED) ## a mixed batch through the whole system, on this machine, with the sandbox
+	@$(BIN)/pressroom demo
+
+test: $(INSTALLED) ## the whole test suite but the slow end-to-end tests, against real servers
+	@mkdir -p $(JUNIT)
+	$(BIN)/pytest -m "not slow" --junitxml=$(JUNIT)/test.xml $(PYTEST_ARGS)
+
+slow: $(INSTALLED) ## the slow end-to-end tests
+	@mkdir -p $(JUNIT)
+	$(BIN)/pytest -m slow --junitxml=$(JUNIT)/slow.xml $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## ruff: mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED) ## mypy, strict
+	$(BIN)/mypy --strict $(CODE)
+
+contracts: $(INSTALLED) ## which folder may import what (.importlinter)
+	$(BIN)/lint-imports
+
+drift: $(INSTALLED) ## models against a database built by the migrations
+	$(BIN)/python -m tools.check_drift
+
+compose: $(INSTALLED) ## docker-compose.yml against the compose schema
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+locks: $(INSTALLED) ## the locks against pyproject.toml, without a network
+	$(BIN)/python -m tools.check_locks
+
+check: test ## everything CI runs (.ci/run)
+	bash .ci/run
+
+bench: $(INSTALLED) ## the benchmarks of docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
+lock: $(INSTALLED) ## write the locks anew after a change to pyproject.toml (UPGRADE=--upgrade for newer versions)
+	$(LOCK) $(UPGRADE) --output-file requirements/runtime.txt
+	$(LOCK) $(UPGRADE) --extra local --group dev --output-file requirements/dev.txt
+
+clean: ## remove what was installed, built and cached; data in .pressroom stays
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
