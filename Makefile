@@ -64,7 +64,7 @@ bench: $(INSTALLED) ## the benchmarks of docs/benchmarks.md
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
 lock: $(INSTALLED) ## write the locks anew after a change to pyproject.toml (UPGRADE=--upgrade for newer versions)
-	$(LOCK) $(UPGRADE) --output-file requirements/runtime.txt
+	$(LOCK) $(UPGRADE) --extra sandbox --output-file requirements/runtime.txt
 	$(LOCK) $(UPGRADE) --extra local --group dev --output-file requirements/dev.txt
 
 clean: ## remove what was installed, built and cached; data in .pressroom stays

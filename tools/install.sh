@@ -37,5 +37,8 @@ pip() {
 }
 
 echo "install: the packages of requirements/dev.txt, from wheels with known hashes (a minute or two the first time)"
-pip install -qq --require-hashes --only-binary :all: -r requirements/dev.txt
+pip install -qq --no-compile --require-hashes --only-binary :all: -r requirements/dev.txt
 pip install -qq --no-deps --no-build-isolation --no-index --editable .
+
+# Bytecode, on all cores, which pip does on one. A package may carry files for another Python: those are not an error.
+"$venv/bin/python" -I -m compileall -qq -j 0 "$venv/lib/python$wanted/site-packages" || true
