@@ -1,0 +1,234 @@
+"""Everything the limiter asks of Redis, without a connection: arguments in, replies read.
+
+Each function returns `Steps` (scripts.py) for a blocking or an asyncio client to drive.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pressroom.limits.costs import Cost
+from pressroom.limits.headers import Quota, QuotaHeaders
+from pressroom.limits.messages import DimensionStatus, PoolStatus, Rejected, Settled
+from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits, Source
+from pressroom.limits.scripts import Steps, script
+
+LEASE_SECONDS = 60.0
+FOR_EVER_SECONDS = 400 * 86400
+_UNIT_OF = {None: 0, "requests": 1, "tokens": 2, "images": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The three keys of a pool; the hash tag keeps them in one cluster slot."""
+
+    state: str
+    workers: str
+    stopped: str
+
+    @classmethod
+    def of(cls, prefix: str, pool: str) -> Keys:
+        """`prefix` comes before everything, for installations that share a server."""
+        if not pool or "{" in pool or "}" in pool:
+            raise ValueError(f"pool name {pool!r} must be non-empty and free of braces: they mark the cluster hash tag")
+        base = f"{prefix}lim:{{{pool}}}"
+        return cls(f"{base}:s", f"{base}:w", f"{base}:p")
+
+    def all(self) -> tuple[str, str, str]:
+        """In the order the scripts expect."""
+        return (self.state, self.workers, self.stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class TickRequest:
+    """One tick as the script takes it; items carry their sequence number and epoch."""
+
+    worker: str
+    held: int
+    settled: Sequence[tuple[int, str, Settled]]
+    rejected: Sequence[tuple[int, str, Rejected]]
+    acquire: Sequence[Cost]
+    lease_seconds: float = LEASE_SECONDS
+
+    def to_json(self) -> str:
+        """The script's first argument."""
+        return json.dumps(
+            {
+                "worker": self.worker,
+                "held": self.held,
+                "lease_s": self.lease_seconds,
+                "settled": [
+                    [n, epoch, s.estimate.units(), s.actual.units(), headers_argument(s.headers)]
+                    for n, epoch, s in self.settled
+                ],
+                "rejected": [
+                    [n, epoch, r.estimate.units(), r.retry_after, _UNIT_OF[r.dimension], headers_argument(r.headers)]
+                    for n, epoch, r in self.rejected
+                ],
+                "acquire": [cost.units() for cost in self.acquire],
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TickReply:
+    """What the script answered, in seconds."""
+
+    slots: list[float]
+    now_us: int
+    poll_after: float
+    paused_for: float
+    epoch: str
+
+
+def headers_argument(headers: QuotaHeaders | None) -> Any:
+    """Per unit `[limit, remaining, window or 0]` or 0; 0 for none at all."""
+    if not headers:
+        return 0
+
+    def one(quota: Quota | None) -> Any:
+        return 0 if quota is None else [quota.limit, quota.remaining, quota.window_seconds() or 0]
+
+    return [one(headers.requests), one(headers.tokens), one(headers.images)]
+
+
+def limits_argument(limits: PoolLimits) -> dict[str, Any]:
+    """Limits as `apply_limits` in common.lua reads them."""
+    return {
+        "burst": limits.burst_seconds,
+        "concurrency": limits.concurrency or 0,
+        "setting": limits.per_second(source="setting"),
+        "default": limits.per_second(source="default"),
+    }
+
+
+def tick_steps(keys: Keys, request: TickRequest, clock_us: str = "") -> Steps[TickReply | None]:
+    """Run the tick script; None when the pool has no state."""
+    reply = yield from script("tick").call(keys.all(), request.to_json(), clock_us)
+    if len(reply) == 1:
+        return None
+    count, now_us, poll_us, paused_us, epoch, *offsets = reply
+    return TickReply(
+        slots=[int(offset) / 1e6 for offset in offsets[: int(count)]],
+        now_us=int(now_us),
+        poll_after=int(poll_us) / 1e6,
+        paused_for=int(paused_us) / 1e6,
+        epoch=_text(epoch),
+    )
+
+
+def init_steps(
+    keys: Keys,
+    limits: PoolLimits,
+    *,
+    running: int,
+    lost: bool,
+    day_used: Cost | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    clock_us: str = "",
+) -> Steps[str]:
+    """Make the pool's state unless there is one; returns the epoch of what exists now."""
+    request = {
+        "limits": limits_argument(limits),
+        "running": running,
+        "lost": lost,
+        "day_used": (day_used or Cost(0)).units(),
+        "lease_s": lease_seconds,
+    }
+    reply = yield from script("init").call(keys.all(), json.dumps(request), clock_us)
+    return _text(reply[1])
+
+
+def set_limits_steps(keys: Keys, limits: PoolLimits, clock_us: str = "") -> Steps[bool]:
+    """Change limits in place; False when the pool has no state yet."""
+    reply = yield from script("set_limits").call(keys.all(), json.dumps(limits_argument(limits)), clock_us)
+    return int(reply) == 1
+
+
+def pause_steps(keys: Keys, seconds: float | None, reason: str) -> Steps[None]:
+    """Stop the pool for `seconds`, or until resumed when None."""
+    if seconds is not None and seconds <= 0:
+        raise ValueError(f"pause of {seconds!r} seconds: give more than 0, or none to pause until resumed")
+    milliseconds = int((FOR_EVER_SECONDS if seconds is None else seconds) * 1000)
+    yield ("SET", keys.stopped, reason or "paused", "PX", max(1, milliseconds))
+
+
+def resume_steps(keys: Keys, clock_us: str = "") -> Steps[bool]:
+    """Lift an operator's pause and a 429's; False when the pool was not paused."""
+    reply = yield from script("resume").call(keys.all(), clock_us)
+    return int(reply) == 1
+
+
+def forget_steps(keys: Keys) -> Steps[None]:
+    """Delete everything about the pool."""
+    yield ("DEL", *keys.all())
+
+
+def status_steps(keys: Keys, pool: str, clock_us: str = "") -> Steps[PoolStatus]:
+    """Read the pool without changing anything."""
+    now_us, state, workers, reason, left_ms = yield from script("status").call(keys.all(), clock_us)
+    stopped = None if reason is None or reason is False else _text(reason)
+    return read_status(
+        pool,
+        state=_pairs(state),
+        workers=_pairs(workers),
+        now_us=int(now_us),
+        stopped=None if stopped is None else (stopped, int(left_ms) / 1000),
+    )
+
+
+def read_status(
+    pool: str, *, state: Mapping[str, str], workers: Mapping[str, str], now_us: int, stopped: tuple[str, float] | None
+) -> PoolStatus:
+    """A pool's status from what Redis holds."""
+    reason, left = stopped or (None, None)
+    if "base" not in state:
+        return PoolStatus(pool, started=False, stopped_reason=reason, stopped_seconds=left)
+    now = max(float(state["gt"]), (now_us - float(state["base"])) / 1e6)
+    alive = {name: row for name, row in ((n, w.split("|")) for n, w in workers.items()) if float(row[2]) > now}
+    return PoolStatus(
+        pool,
+        started=True,
+        epoch=state["ep"],
+        dimensions={d: _dimension(state, d, now) for d in DIMENSIONS if f"R:{d}" in state},
+        learned={d: float(state[f"lR:{d}"]) * period for d, period in DIMENSIONS.items() if f"lR:{d}" in state},
+        concurrency=int(float(state["maxc"])) or None,
+        in_flight=sum(int(float(row[0])) for row in alive.values()),
+        waiting=sum(int(float(row[3])) for row in alive.values()),
+        workers={name: int(float(row[0])) for name, row in alive.items()},
+        granted=int(float(state["granted"])),
+        rejected=int(float(state["rejected"])),
+        paused_seconds=max(0.0, float(state["pause"]) - now),
+        stopped_reason=reason,
+        stopped_seconds=left,
+    )
+
+
+def _dimension(state: Mapping[str, str], name: str, now: float) -> DimensionStatus:
+    def number(letter: str) -> float:
+        return float(state[f"{letter}:{name}"])
+
+    period, rate = DIMENSIONS[name], number("R")
+    source: Source = "setting" if f"sR:{name}" in state else "headers" if f"lR:{name}" in state else "default"
+    age = now - float(state["gt"])
+    lately = number("v") * 2.718281828459045 ** (-age / 10) / 10
+    return DimensionStatus(
+        limit=rate * period,
+        source=source,
+        rate=lately * period,
+        used=max(0.0, number("t") - now) * rate,
+        debt=number("b"),
+        factor=number("g"),
+    )
+
+
+def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+    texts = [_text(value) for value in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,93 @@
+-- Shared by every limiter script (prepended to it by scripts.py). gcra.py is the same arithmetic in Python, and a
+-- property test holds the two together: change both or neither.
+--
+-- KEYS: 1 state hash   2 workers hash   3 operator's pause
+-- Times are seconds (doubles) since `base`, the microsecond at which this state was made: small numbers keep
+-- sub-microsecond precision. The clock is the server's; a clock argument is for tests and simulations only.
+
+local TTL_S = 259200            -- three days: longer than the memory of any bucket, refreshed by every tick
+local SMOOTH_S = 4              -- a settled difference is worked off over about this long
+local CUT, RECOVER = 0.995, 0.0005   -- AIMD on 429: factor, at most once a second; additive recovery per second
+local G_MIN = 0.3
+local COLD_S = 30               -- after lost state: half rate, back to full over this long or at a healthy header
+local RETRY_AFTER_MAX_S = 600
+local RATE_WINDOW_S = 10        -- time constant of the rate shown to people
+local START_CREDIT_S = 0.05     -- a new state starts with at most this much of its burst
+local DAY_S = 86400
+local DIMS = {
+  {name = 'rpm', unit = 1, period = 60},
+  {name = 'tpm', unit = 2, period = 60},
+  {name = 'ipm', unit = 3, period = 60},
+  {name = 'rpd', unit = 1, period = DAY_S, day = true},
+  {name = 'tpd', unit = 2, period = DAY_S, day = true},
+}
+-- per dimension: R effective rate/s (absent: no limit) · sR, lR, dR its sources (setting, headers, default)
+--   T burst tolerance s · t theoretical arrival time · b debt in units · g AIMD factor
+--   z mean true cost of calls that had claimed zero · v decayed count, for the rate shown
+local PER_DIM = {'R', 'sR', 'lR', 'dR', 'T', 't', 'b', 'g', 'z', 'v'}
+local FIELD = {}
+for _, dim in ipairs(DIMS) do
+  local names = {}
+  for _, letter in ipairs(PER_DIM) do names[letter] = letter .. ':' .. dim.name end
+  FIELD[dim.name] = names
+end
+
+local function clock_us(argument)
+  if argument and argument ~= '' then return tonumber(argument) end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function load_state()
+  local flat = redis.call('HGETALL', KEYS[1])
+  local state, loaded = {}, {}
+  for i = 1, #flat, 2 do
+    local value = tonumber(flat[i + 1]) or flat[i + 1]
+    state[flat[i]] = value
+    loaded[flat[i]] = value
+  end
+  return state, loaded
+end
+
+local function save_state(state, loaded)
+  local changed, gone = {}, {}
+  for name, value in pairs(state) do
+    if loaded[name] ~= value then
+      changed[#changed + 1] = name
+      changed[#changed + 1] = type(value) == 'number' and string.format('%.17g', value) or value
+    end
+  end
+  for name in pairs(loaded) do
+    if state[name] == nil then gone[#gone + 1] = name end
+  end
+  if #changed > 0 then redis.call('HSET', KEYS[1], unpack(changed)) end
+  if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
+  redis.call('EXPIRE', KEYS[1], TTL_S)
+end
+
+-- Setting, else learned from headers, else default. Units on their way keep their weight when the rate changes.
+local function choose_rate(state, dim, now)
+  local f = FIELD[dim.name]
+  local old = state[f.R]
+  local new = state[f.sR] or state[f.lR] or state[f.dR]
+  if new == old then return end
+  state[f.R] = new
+  if not new then return end
+  if not old then
+    state[f.t], state[f.b], state[f.g], state[f.z], state[f.v] = now, 0, 1, 0, 0
+  elseif state[f.t] > now then
+    state[f.t] = now + (state[f.t] - now) * old / new
+  end
+end
+
+-- limits: {burst, concurrency or 0, setting = {rpm = per second, ...}, default = {...}}
+local function apply_limits(state, limits, now)
+  state.maxc = limits.concurrency
+  for _, dim in ipairs(DIMS) do
+    local f = FIELD[dim.name]
+    state[f.sR] = limits.setting[dim.name]
+    state[f.dR] = limits.default[dim.name]
+    state[f.T] = dim.day and dim.period or limits.burst
+    choose_rate(state, dim, now)
+  end
+end

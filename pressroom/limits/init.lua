@@ -1,0 +1,29 @@
+-- Make a pool's state if there is none: safe to call from any number of workers at once.
+-- ARGV: 1 JSON {limits, running, lost, day_used = {requests, tokens, images}, lease_s}   2 clock in us (tests only)
+-- -> {1 if made else 0, epoch}
+local request = cjson.decode(ARGV[1])
+local state, loaded = load_state()
+if state.base then return {0, state.ep} end
+local now_us = clock_us(ARGV[2])
+state = {base = now_us, ep = string.format('e%.0f', now_us), gt = 0, pause = 0, poll = 0, sp = 0, cut = -1,
+         granted = 0, rejected = 0}
+if request.lost then state.cold = 0 end
+apply_limits(state, request.limits, 0)
+for _, dim in ipairs(DIMS) do
+  local f = FIELD[dim.name]
+  if state[f.R] then
+    if dim.day then
+      state[f.t] = request.day_used[dim.unit] / state[f.R]
+    else
+      state[f.t] = math.max(0, state[f.T] - START_CREDIT_S)      -- no stored burst: nobody knows the bucket's level
+    end
+  end
+end
+redis.call('DEL', KEYS[2])
+if request.running > 0 then
+  -- Calls that were in flight before the state was lost hold their places until their workers report, or a lease ends.
+  redis.call('HSET', KEYS[2], '~before', string.format('%.17g|0|%.17g|0', request.running, request.lease_s))
+  redis.call('EXPIRE', KEYS[2], TTL_S)
+end
+save_state(state, {})
+return {1, state.ep}
