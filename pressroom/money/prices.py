@@ -1,9 +1,17 @@
-"""Prices and exact cost: pure decimal arithmetic, nothing rounded before the last place of the ledger."""
+"""Prices: the row a call is billed by, and which of several rows that is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+
+from pressroom.errors import InvalidInput, Problem
+
+LONG = "+long"
+"""Ends the tier of rows for requests above the model's long-context threshold: `default+long`."""
+
+_SAME_TIER = {"": "default", "auto": "default", "standard": "default", "fast": "priority"}
+"""Other names of a tier. The provider renamed priority to fast and answers `priority` for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +30,34 @@ class PriceRow:
     cached_image_input_usd: Decimal | None = None
     image_output_usd: Decimal | None = None
     per_image: Mapping[str, Decimal] = field(default_factory=dict)
+    origin: str = "catalog"
+
+
+class UnknownPrice(InvalidInput):
+    """Nothing says what this model costs at this tier on this day; nothing may be spent on it."""
+
+
+def price_tier(service_tier: str | None) -> str:
+    """The tier's one name in `prices`. Endpoints that name no tier serve the default one."""
+    named = service_tier or ""
+    return _SAME_TIER.get(named, named)
+
+
+def choose_price(rows: Iterable[PriceRow], model: str, tier: str, *, on: date) -> PriceRow:
+    """The row in force on that day: the one with the latest date, and of two with the same date the operator's.
+
+    So an operator's row beats catalog rows of the same and earlier dates, and a catalog price that takes effect later
+    ends it. Tiers do not stand in for one another: a missing one raises UnknownPrice, as a guess would be off by half.
+    """
+    wanted = price_tier(tier)
+    in_force = [
+        row for row in rows if row.model == model and row.service_tier == wanted and row.effective_from <= on
+    ]
+    if not in_force:
+        remedy = (
+            f"Add a row to the table `prices` for model {model!r} and service_tier {wanted!r}, effective on or before "
+            f"{on.isoformat()}, or add one to pressroom/catalog/models.toml (docs/catalog.md)"
+        )
+        reason = f"no price is known for service tier {wanted!r} on {on.isoformat()}"
+        raise UnknownPrice([Problem("model", reason, remedy, value=model, code="unknown_price")])
+    return max(in_force, key=lambda row: (row.effective_from, row.origin == "operator"))

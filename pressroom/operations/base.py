@@ -26,7 +26,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call took, as the response says (or, for models that do not say, as the request implies)."""
+    """What a call took, as the response says (or, for models that do not say, as the request implies).
+
+    `input_tokens` and `output_tokens` are whole: cached, cache-write and picture tokens are parts of them. Pictures are
+    billed by number at the price of `image_key` (`256x256`, `1024x1024/high`) where that is set, else by their tokens.
+    """
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -37,6 +41,8 @@ class Usage:
     images: int = 0
     service_tier: str = "default"
     raw: Body = field(default_factory=dict)
+    cached_image_input_tokens: int = 0
+    image_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,83 @@
+"""What a call cost: usage times price, exactly. Integers and decimals only; what would need rounding raises."""
+
+from decimal import Context, Decimal, Inexact, InvalidOperation
+
+from pressroom.errors import PressroomError
+from pressroom.money.prices import PriceRow
+from pressroom.operations.base import Usage
+
+PLACES = Decimal("1E-10")
+"""What the ledger's columns hold (models/base.py)."""
+
+ZERO = Decimal(0)
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+
+
+class UnpricedUsage(PressroomError):
+    """The call used something that its price row has no price for, or that cannot be."""
+
+
+def cost(usage: Usage, price: PriceRow) -> Decimal:
+    """Exact USD with ten places.
+
+    Raises UnpricedUsage when a kind that was used has no price, and when the parts exceed their whole. A price with
+    more than four decimal places may raise decimal.Inexact; the catalog and the price book admit none.
+    """
+    total = _image_cost(usage, price) if usage.image_key is not None else _token_cost(usage, price)
+    return _EXACT.quantize(total, PLACES)
+
+
+def per_million(tokens: int, usd: Decimal) -> Decimal:
+    """Exact USD for a number of tokens at a price per million."""
+    return _EXACT.scaleb(_EXACT.multiply(Decimal(tokens), usd), -6)
+
+
+def image_price(price: PriceRow, image_key: str) -> Decimal:
+    """USD for one picture: by `size/quality`, else by `size`. Raises UnpricedUsage."""
+    found = price.per_image.get(image_key)
+    if found is None:
+        found = price.per_image.get(image_key.partition("/")[0])
+    if found is None:
+        raise UnpricedUsage(_unpriced(price, f"pictures of {image_key}", f"per_image[{image_key!r}]"))
+    return found
+
+
+def _image_cost(usage: Usage, price: PriceRow) -> Decimal:
+    if usage.images < 0:
+        raise UnpricedUsage(f"a call cannot have made {usage.images} pictures")
+    if usage.images == 0 or usage.image_key is None:
+        return ZERO
+    return _EXACT.multiply(Decimal(usage.images), image_price(price, usage.image_key))
+
+
+def _token_cost(usage: Usage, price: PriceRow) -> Decimal:
+    plain_image = usage.image_input_tokens - usage.cached_image_input_tokens
+    plain_text = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens - usage.image_input_tokens
+    kinds = (
+        ("input_usd", plain_text, price.input_usd),
+        ("cached_input_usd", usage.cached_input_tokens, price.cached_input_usd),
+        ("cache_write_usd", usage.cache_write_tokens, price.cache_write_usd),
+        ("image_input_usd", plain_image, price.image_input_usd),
+        ("cached_image_input_usd", usage.cached_image_input_tokens, price.cached_image_input_usd),
+        ("output_usd", usage.output_tokens - usage.image_output_tokens, price.output_usd),
+        ("image_output_usd", usage.image_output_tokens, price.image_output_usd),
+    )
+    if usage.images and not (usage.input_tokens or usage.output_tokens):
+        raise UnpricedUsage(_unpriced(price, "pictures without tokens or a size", "per_image"))
+    total = ZERO
+    for name, tokens, usd in kinds:
+        if tokens == 0:
+            continue
+        if tokens < 0:
+            raise UnpricedUsage(f"usage does not add up: {name.removesuffix('_usd')} comes to {tokens} tokens in {usage}")
+        if usd is None:
+            raise UnpricedUsage(_unpriced(price, f"{tokens} tokens of {name.removesuffix('_usd')}", name))
+        total = _EXACT.add(total, per_million(tokens, usd))
+    return total
+
+
+def _unpriced(price: PriceRow, what: str, column: str) -> str:
+    return (
+        f"{price.model} used {what}, and its price row {price.id} ({price.service_tier}, from "
+        f"{price.effective_from.isoformat()}) has no {column}: add a row with it (docs/catalog.md)"
+    )

@@ -1,0 +1,165 @@
+"""The prices in force, in memory: synced from the catalog into `prices`, and loaded from there."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from models.price import Price
+from pressroom.catalog.entries import CatalogModel, CatalogPrice, LongContext
+from pressroom.catalog.load import Catalog, catalog
+from pressroom.errors import Conflict, InvalidInput, Problem
+from pressroom.money.cost import cost
+from pressroom.money.prices import LONG, PriceRow, choose_price, price_tier
+from pressroom.operations.base import Usage
+
+INPUT_COLUMNS = ("input_usd", "cached_input_usd", "cache_write_usd", "image_input_usd", "cached_image_input_usd")
+OUTPUT_COLUMNS = ("output_usd", "image_output_usd")
+_TOKEN_PLACES = 4
+_IMAGE_PLACES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a call cost, and the row it was billed by."""
+
+    cost_usd: Decimal
+    price: PriceRow
+
+
+class PriceBook:
+    """All price rows; immutable. `price_for` and `bill` are what a call is priced with."""
+
+    def __init__(self, rows: Iterable[PriceRow], *, known: Catalog | None = None) -> None:
+        """Raises InvalidInput for rows that cannot be billed exactly."""
+        self._catalog = known if known is not None else catalog()
+        self._rows: dict[tuple[str, str], list[PriceRow]] = {}
+        self._chosen: dict[tuple[str, str, date], PriceRow] = {}
+        problems: list[Problem] = []
+        for row in rows:
+            problems.extend(_inexact_columns(row))
+            self._rows.setdefault((row.model, row.service_tier), []).append(row)
+        if problems:
+            raise InvalidInput(problems, source="table prices")
+
+    def price_for(self, model: str, service_tier: str | None, on: date) -> PriceRow:
+        """The row in force for the tier that was served (None: the default one). Raises UnknownPrice."""
+        tier = price_tier(service_tier)
+        key = (model, tier, on)
+        found = self._chosen.get(key)
+        if found is None:
+            found = choose_price(self._rows.get((model, tier), ()), model, tier, on=on)
+            self._chosen[key] = found
+        return found
+
+    def bill(self, model: str, usage: Usage, on: date) -> Bill:
+        """The exact cost by the tier that the response names, at long-context rates where they apply.
+
+        Raises UnknownPrice for a tier without a row, UnpricedUsage for a kind of usage without a price.
+        """
+        tier = price_tier(usage.service_tier)
+        entry = self._catalog.model(model)
+        long = entry.long_context if entry is not None else None
+        if long is not None and usage.input_tokens > long.above_input_tokens:
+            tier += LONG
+        price = self.price_for(model, tier, on)
+        return Bill(cost(usage, price), price)
+
+
+def catalog_rows(known: Catalog) -> Iterator[dict[str, Any]]:
+    """The catalog's prices as values of the table's columns, snapshots and long-context rows included."""
+    for entry in known.models.values():
+        for price in entry.prices:
+            yield _columns(entry, price)
+            if entry.long_context is not None:
+                yield _long_columns(_columns(entry, price), entry.long_context)
+
+
+def catalog_price_book(known: Catalog | None = None) -> PriceBook:
+    """A book of the catalog alone, for use without a database; its rows have the id 0."""
+    known = known if known is not None else catalog()
+    names = {column.name for column in fields(PriceRow)}
+    rows = [
+        PriceRow(id=0, **{**{key: row[key] for key in row if key in names}, "per_image": _decimals(row["per_image"])})
+        for row in catalog_rows(known)
+    ]
+    return PriceBook(rows, known=known)
+
+
+def sync_catalog_prices(connection: Connection, known: Catalog | None = None) -> int:
+    """Insert the catalog's prices that the table does not have; the number inserted. The caller commits.
+
+    Safe to run in any number of processes at once. Raises Conflict when the catalog gives a stored row another figure:
+    rows are what past calls were billed by, so a new figure needs a date of its own.
+    """
+    rows = list(catalog_rows(known if known is not None else catalog()))
+    if not rows:
+        return 0
+    inserted = connection.execute(insert(Price).on_conflict_do_nothing().returning(Price.id), rows).all()
+    _refuse_edited_rows(connection, rows)
+    return len(inserted)
+
+
+def load_price_book(connection: Connection) -> PriceBook:
+    """All rows of `prices`."""
+    columns = [column for column in Price.__table__.columns if column.name not in ("source", "created_at")]
+    found = connection.execute(select(*columns)).mappings()
+    return PriceBook([PriceRow(**{**row, "per_image": _decimals(row["per_image"])}) for row in found])
+
+
+def _columns(entry: CatalogModel, price: CatalogPrice) -> dict[str, Any]:
+    token_prices = {name: getattr(price, name) for name in (*INPUT_COLUMNS, *OUTPUT_COLUMNS)}
+    return {
+        "model": entry.name,
+        "service_tier": price.service_tier,
+        "effective_from": price.effective_from,
+        "origin": "catalog",
+        "source": f"{price.verified}: {price.source}",
+        "per_image": {key: str(usd) for key, usd in price.per_image.items()},
+        **token_prices,
+    }
+
+
+def _long_columns(row: Mapping[str, Any], long: LongContext) -> dict[str, Any]:
+    inputs = {name: row[name] * long.input_factor for name in INPUT_COLUMNS if row[name] is not None}
+    outputs = {name: row[name] * long.output_factor for name in OUTPUT_COLUMNS if row[name] is not None}
+    return {**row, **inputs, **outputs, "service_tier": row["service_tier"] + LONG}
+
+
+def _refuse_edited_rows(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    names = [*INPUT_COLUMNS, *OUTPUT_COLUMNS, "per_image"]
+    stored = {
+        (row.model, row.service_tier, row.effective_from): row
+        for row in connection.execute(select(Price.__table__).where(Price.origin == "catalog"))
+    }
+    for row in rows:
+        kept = stored[row["model"], row["service_tier"], row["effective_from"]]._mapping
+        changed = [name for name in names if kept[name] != row[name]]
+        if changed:
+            raise Conflict(
+                f"the catalog changed {', '.join(changed)} of {row['model']} ({row['service_tier']}, from "
+                f"{row['effective_from']}), which calls were already billed by: give the new price a new effective_from"
+            )
+
+
+def _decimals(per_image: Mapping[str, Any]) -> dict[str, Decimal]:
+    return {key: Decimal(str(usd)) for key, usd in per_image.items()}
+
+
+def _inexact_columns(row: PriceRow) -> list[Problem]:
+    priced = [(name, getattr(row, name), _TOKEN_PLACES) for name in (*INPUT_COLUMNS, *OUTPUT_COLUMNS)]
+    priced += [(f"per_image[{key!r}]", usd, _IMAGE_PLACES) for key, usd in row.per_image.items()]
+    return [
+        Problem(
+            f"{row.model} ({row.service_tier}, from {row.effective_from}) {name}",
+            f"is negative or has more than {places} decimal places, so that costs could not be exact",
+            f"Give a price of at most {places} decimal places",
+            value=str(usd),
+        )
+        for name, usd, places in priced
+        if usd is not None and (usd < 0 or usd != round(usd, places))
+    ]
