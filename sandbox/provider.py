@@ -1,0 +1,312 @@
+"""The pretend provider: its models, accounts, latencies and faults, and the life of one API call."""
+
+import asyncio
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from sandbox import errors
+from sandbox.accounts import Account, Cost, Refusal
+from sandbox.chat import ChatCall, completion, plan_chat
+from sandbox.config import Config, FaultRule, Foreign, Limits, ModelSpec
+from sandbox.durations import whole_seconds
+from sandbox.errors import ApiError
+from sandbox.faults import DRIP_SECONDS, PLAIN_503, REFUSALS, TIMEOUT_SECONDS, FaultBook, refusal_error
+from sandbox.http import Delivery, Reply, Request
+from sandbox.images import DEFAULT_MODEL, Files, ImageCall, drawn, images_body, plan_images
+from sandbox.latency import draw_seconds
+from sandbox.stats import Call, Stats
+
+SANDBOX_HEADER = ("x-sandbox", "pressroom")
+_INLINE_PIXELS = 2 * 256 * 256  # up to here drawing is quicker than handing over to a thread
+CallEndpoint = Literal["chat", "images"]
+
+
+@dataclass(slots=True)
+class Work:
+    """One admitted call."""
+
+    call: Call
+    request: Request
+    spec: ModelSpec
+    plan: ChatCall | ImageCall
+    group: str
+    rate_headers: list[tuple[str, str]]
+    rule: FaultRule | None
+    started: float
+
+
+class Provider:
+    """Answers API calls under a configuration that can be replaced at any time."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.config = config
+        self.clock = clock
+        self.stats = Stats(config.keep_calls)
+        self.files = Files()
+        self._accounts: dict[str, Account] = {}
+        self._ids = (secrets.token_hex(8), iter(range(1, 2**62)))
+        self._prepare(config)
+
+    def _prepare(self, config: Config) -> None:
+        self._faults = FaultBook(config.faults, config.seed)
+        self._latencies = random.Random(config.seed)
+
+    def reconfigure(self, config: Config) -> None:
+        """Use another configuration. Accounts whose limits stay keep their levels, others start full."""
+        changed_faults = config.faults != self.config.faults or config.seed != self.config.seed
+        self.config = config
+        if changed_faults:
+            self._prepare(config)
+        self.stats.keep(config.keep_calls)
+        for group in list(self._accounts):
+            limits, foreign = self._terms(group)
+            account = self._accounts[group]
+            if (limits, foreign) != (account.limits, account.foreign):
+                self._renew(group)
+
+    def reset(self) -> None:
+        """Full buckets, no history: as just started, except for the calls in flight and the configuration."""
+        self.stats.reset()
+        self.files.clear()
+        self._prepare(self.config)
+        for group in list(self._accounts):
+            self._renew(group)
+
+    def _renew(self, group: str) -> None:
+        in_flight = self._accounts[group].in_flight
+        limits, foreign = self._terms(group)
+        self._accounts[group] = Account(limits, foreign, now=self.clock())
+        self._accounts[group].in_flight = in_flight
+
+    def _terms(self, group: str) -> tuple[Limits, Foreign]:
+        config = self.config
+        limits = config.limits.get(group) or config.limits.get("*") or Limits()
+        return limits, config.foreign.get(group) or Foreign()
+
+    def _group(self, model: str, spec: ModelSpec) -> str:
+        if model in self.config.limits or spec.shares_limits_with is None:
+            return model
+        return spec.shares_limits_with
+
+    def _account(self, group: str) -> Account:
+        account = self._accounts.get(group)
+        if account is None:
+            limits, foreign = self._terms(group)
+            account = self._accounts[group] = Account(limits, foreign, now=self.clock())
+        return account
+
+    def request_id(self) -> str:
+        """A new `req_…`."""
+        prefix, numbers = self._ids
+        return f"req_{prefix}{next(numbers):016x}"
+
+    async def answer(self, endpoint: CallEndpoint, request: Request) -> Reply:
+        """One API call from its bytes to its answer; counted whatever happens."""
+        started = self.clock()
+        digest = hashlib.sha256(request.body).digest()[:16]
+        call = Call(time.time(), self.request_id(), endpoint, request.header(b"x-client-request-id"), digest)
+        try:
+            reply = await self._answer(endpoint, request, call, started)
+        except ApiError as error:
+            reply = self._error_reply(error, call, started)
+        finally:
+            call.seconds = self.clock() - started
+            self.stats.add(call)
+        return reply
+
+    async def _answer(self, endpoint: CallEndpoint, request: Request, call: Call, started: float) -> Reply:
+        require_key(request)
+        body = _json_object(request.body)
+        model = body.get("model")
+        if model is None and endpoint == "images":
+            model = body["model"] = DEFAULT_MODEL
+        if not isinstance(model, str) or not model:
+            raise errors.NO_MODEL
+        call.model = model
+        rule = self._faults.pick(endpoint, model, lambda: _prompt_text(body))
+        if rule is not None:
+            call.fault = rule.fault
+            if rule.fault == "http_503":
+                return self._plain_503(call, started)
+            if rule.fault in REFUSALS:
+                raise refusal_error(rule, endpoint=endpoint, model=model, organization=self.config.organization)
+        spec = self._served(endpoint, model)
+        plan = plan_chat(body, spec, self.config.chat) if endpoint == "chat" else plan_images(body)
+        group = self._group(model, spec)
+        account = self._account(group)
+        refusal = account.admit(self._cost(plan, account.limits), started)
+        rate_headers = account.headers(started)
+        if refusal is not None:
+            return self._error_reply(self._limited(refusal, model), call, started, rate_headers)
+        return await self._work(Work(call, request, spec, plan, group, rate_headers, rule, started))
+
+    def _served(self, endpoint: CallEndpoint, model: str) -> ModelSpec:
+        spec = self.config.models.get(model)
+        if endpoint == "images":
+            if spec is None or spec.removed or spec.endpoint != "images":
+                raise errors.image_model_missing(model)
+            return spec
+        if spec is None:
+            raise errors.chat_model_missing(model)
+        if spec.removed:
+            raise errors.chat_model_removed(model)
+        if spec.endpoint != "chat":
+            raise errors.not_a_chat_model()
+        return spec
+
+    @staticmethod
+    def _cost(plan: ChatCall | ImageCall, limits: Limits) -> Cost:
+        if isinstance(plan, ImageCall):
+            return Cost(images=plan.n)
+        return Cost(tokens=plan.total_tokens if limits.charge == "P1" else plan.estimated_tokens)
+
+    def _limited(self, refusal: Refusal, model: str) -> ApiError:
+        headers: list[tuple[str, str]] = []
+        if refusal.wait_seconds is not None and self.config.retry_after != "none":
+            headers.append(("retry-after", str(whole_seconds(refusal.wait_seconds))))
+            if self.config.retry_after == "both":
+                headers.append(("retry-after-ms", str(max(1, round(refusal.wait_seconds * 1000)))))
+        return ApiError(
+            429,
+            refusal.message(model, self.config.organization),
+            type=refusal.error_type,
+            code="rate_limit_exceeded",
+            headers=tuple(headers),
+        )
+
+    async def _work(self, work: Work) -> Reply:
+        """From admission to the answer, with the account and the counts kept straight on every way out."""
+        total, tally = self.stats.total, self.stats.model(work.call.model)
+        total.enter()
+        tally.enter()
+        difference = 0.0
+        if isinstance(work.plan, ChatCall):
+            work.call.prompt_tokens = work.plan.prompt_tokens
+            work.call.completion_tokens = work.plan.completion_tokens
+            if self._account(work.group).limits.charge == "P2":
+                difference = work.plan.total_tokens - work.plan.estimated_tokens
+        else:
+            work.call.images = work.plan.n
+        try:
+            reply = await self._finished(work)
+            work.call.status = 0 if reply.delivery is Delivery.CUT else reply.status
+            if work.request.gone.is_set() or reply.delivery in (Delivery.CUT, Delivery.CUT_AFTER):
+                work.call.delivered = False
+            return reply
+        finally:
+            self._account(work.group).finish(self.clock(), token_difference=difference)
+            self.stats.total.leave()
+            self.stats.model(work.call.model).leave()
+
+    async def _finished(self, work: Work) -> Reply:
+        fault = work.rule.fault if work.rule else None
+        latency = self.config.latency
+        if isinstance(work.plan, ChatCall):
+            seconds = draw_seconds(latency.chat, self._latencies)
+            body = completion(
+                work.plan,
+                work.spec,
+                self.config.chat,
+                request_id=work.call.request_id,
+                filtered=fault == "moderation",
+            )
+        else:
+            seconds = draw_seconds(latency.images, self._latencies)
+            body = await self._images(work.plan, work.request)
+        await asyncio.sleep(max(0.0, seconds - (self.clock() - work.started)))
+        if fault == "http_500":
+            raise errors.server_error(work.call.request_id)
+        if fault == "moderation" and isinstance(work.plan, ImageCall):
+            raise errors.IMAGE_REJECTED
+        reply = Reply(200, body, self._headers(work.call, work.started, work.rate_headers))
+        if work.rule is not None:
+            await self._spoil(reply, work)
+        return reply
+
+    async def _images(self, plan: ImageCall, request: Request) -> bytes:
+        if plan.response_format == "url":
+            base = f"http://{request.header(b'host') or '127.0.0.1'}/files/"
+            return images_body("url", [base + name for name in self.files.add(plan, now=self.clock())])
+        if plan.pixels <= _INLINE_PIXELS:
+            return images_body("b64_json", drawn(plan))
+        return images_body("b64_json", await asyncio.get_running_loop().run_in_executor(None, drawn, plan))
+
+    @staticmethod
+    async def _spoil(reply: Reply, work: Work) -> None:
+        """Apply a fault that strikes the answer on its way."""
+        rule = work.rule
+        if rule is None:
+            return
+        if rule.fault == "timeout":
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS if rule.seconds is None else rule.seconds):
+                    await work.request.gone.wait()
+            except TimeoutError:
+                pass  # it stalled for as long as it was told to
+            reply.delivery = Delivery.CUT
+        elif rule.fault == "cut":
+            reply.delivery = Delivery.CUT
+        elif rule.fault == "cut_after":
+            reply.delivery = Delivery.CUT_AFTER
+        elif rule.fault == "truncated":
+            reply.body = reply.body[: len(reply.body) * 2 // 3]
+            work.call.delivered = False
+        elif rule.fault == "slow_drip":
+            reply.delivery = Delivery.SLOW_DRIP
+            reply.seconds = DRIP_SECONDS if rule.seconds is None else rule.seconds
+
+    def _headers(
+        self, call: Call, started: float, more: list[tuple[str, str]] | tuple[tuple[str, str], ...] = ()
+    ) -> list[tuple[str, str]]:
+        return [
+            ("openai-organization", self.config.organization),
+            ("openai-processing-ms", str(round((self.clock() - started) * 1000))),
+            ("openai-version", "2020-10-01"),
+            ("x-request-id", call.request_id),
+            SANDBOX_HEADER,
+            *more,
+        ]
+
+    def _error_reply(
+        self, error: ApiError, call: Call, started: float, rate_headers: list[tuple[str, str]] | None = None
+    ) -> Reply:
+        call.status = error.status
+        call.code = error.code or error.type or "error"
+        headers = [*(rate_headers or []), *error.headers]
+        return Reply(error.status, error.body(), self._headers(call, started, headers))
+
+    def _plain_503(self, call: Call, started: float) -> Reply:
+        call.status, call.code = 503, "http_503"
+        return Reply(503, PLAIN_503, self._headers(call, started), content_type="text/plain")
+
+
+def require_key(request: Request) -> None:
+    """Any non-empty bearer key will do; raises ApiError."""
+    scheme, _, key = request.header(b"authorization").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise errors.NO_KEY
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise errors.BAD_JSON from error
+    if not isinstance(body, dict):
+        raise errors.BAD_JSON
+    return body
+
+
+def _prompt_text(body: dict[str, Any]) -> str:
+    """All the text of a request that a fault rule may look for."""
+    prompt = body.get("prompt")
+    if isinstance(prompt, str):
+        return prompt
+    return orjson.dumps(body.get("messages")).decode()
