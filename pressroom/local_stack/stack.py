@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,27 @@ class LocalStack:
         if self._directory.state_file.exists():
             with self._directory.exclusive(timeout_seconds=_LOCK_SECONDS):
                 self._stop_all()
+
+    def wipe(self) -> None:
+        """Stop the servers and delete all their data. LocalStackError while others use the stack."""
+        state = self._directory.load() if self._directory.path.exists() else None
+        if state is None:
+            return
+        if not self.release(stop=True):
+            raise LocalStackError(
+                f"The local stack in {self.data_dir} is not deleted",
+                cause="another process uses it",
+                remedy="end that process (pressroom up, a worker, a running batch), then try again",
+            )
+        for directory in (state.socket_dir, state.postgres_home, str(self.data_dir)):
+            if directory:
+                shutil.rmtree(directory, ignore_errors=True)
+        if self.data_dir.exists():
+            raise LocalStackError(
+                f"The data directory {self.data_dir} is not deleted",
+                cause="some files in it could not be removed",
+                remedy=f"remove {self.data_dir} by hand",
+            )
 
     def status(self) -> list[ServerStatus]:
         """State of every server; changes nothing. Empty before the first start."""
