@@ -52,7 +52,7 @@ class App:
                 if path == "/v1/models" or path.startswith("/v1/models/"):
                     return self._models(request)
                 if path.startswith("/files/"):
-                    return self._file(path.removeprefix("/files/"))
+                    return await self._file(path.removeprefix("/files/"))
                 if path == "/":
                     return _json({"sandbox": "pressroom", "about": "A stand-in for the OpenAI API. Not OpenAI."})
             raise errors.unknown_url(request.method, path)
@@ -72,9 +72,8 @@ class App:
             raise errors.model_not_listed(name)
         return Reply(200, orjson.dumps(_model_json(name, models[name])), headers)
 
-    def _file(self, name: str) -> Reply:
-        lifetime = self.provider.config.file_seconds
-        png = self.provider.files.draw(name, now=self.provider.clock(), lifetime=lifetime)
+    async def _file(self, name: str) -> Reply:
+        png = await self.provider.file(name)
         if png is None:
             return Reply(403, _EXPIRED, [SANDBOX_HEADER], content_type="application/xml")
         return Reply(200, png, [SANDBOX_HEADER], content_type="image/png")

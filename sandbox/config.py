@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 Endpoint = Literal["chat", "images", "models", "files"]
 FaultKind = Literal[
@@ -233,11 +234,15 @@ def parse_config(data: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in e['loc']) or 'config'}: {e['msg']} (got {e['input']!r:.80})"
-            for e in error.errors(include_url=False)
-        ]
-        raise ConfigError("; ".join(problems)) from error
+        raise ConfigError("; ".join(_problem(detail) for detail in error.errors(include_url=False))) from error
+
+
+def _problem(detail: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in detail["loc"]) or "config"
+    if detail["type"] == "extra_forbidden":
+        known = f" (fields: {', '.join(Config.model_fields)})" if len(detail["loc"]) == 1 else ""
+        return f"{where}: no such field{known}; docs/sandbox.md lists them all"
+    return f"{where}: {detail['msg']} (got {repr(detail['input'])[:80]})"
 
 
 def patch_config(config: Config, patch: Mapping[str, Any]) -> Config:

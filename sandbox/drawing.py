@@ -81,11 +81,17 @@ def _encode(image: Image.Image, factor: int, texts: dict[str, str]) -> bytes:
     raw = image.tobytes()
     stride = width * 3
     repeats = (_FILTER_UP + bytes(stride)) * (factor - 1)
-    rows = [_FILTER_NONE + raw[start : start + stride] + repeats for start in range(0, len(raw), stride)]
+    compressor = zlib.compressobj(1)
+    pixels: list[bytes] = []
+    for start in range(
+        0, len(raw), stride
+    ):  # row by row: one large buffer would cost more in page faults than zlib does
+        pixels.append(compressor.compress(_FILTER_NONE + raw[start : start + stride] + repeats))
+    pixels.append(compressor.flush())
     header = struct.pack(">IIBBBBB", width, image.height * factor, 8, 2, 0, 0, 0)
     chunks = [_PNG_SIGNATURE, _chunk(b"IHDR", header)]
     chunks += [_chunk(b"iTXt", _text_chunk(key, value)) for key, value in texts.items()]
-    chunks += [_chunk(b"IDAT", zlib.compress(b"".join(rows), 1)), _chunk(b"IEND", b"")]
+    chunks += [_chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")]
     return b"".join(chunks)
 
 

@@ -86,7 +86,7 @@ def _option(body: dict[str, Any], name: str, default: str) -> str:
 
 
 class Files:
-    """Pictures behind URLs. Only what is needed to draw them is kept; a GET draws. Oldest go first when full."""
+    """Pictures behind URLs. Only what is needed to draw them is kept, and they are drawn when fetched. The oldest go when full."""
 
     def __init__(self) -> None:
         self._made: OrderedDict[str, tuple[float, str, str, int]] = OrderedDict()
@@ -102,8 +102,8 @@ class Files:
             self._made.popitem(last=False)
         return names
 
-    def draw(self, name: str, *, now: float, lifetime: float) -> bytes | None:
-        """The PNG, or None when there is no such picture or its URL has expired."""
+    def find(self, name: str, *, now: float, lifetime: float) -> tuple[str, str, int] | None:
+        """Prompt, size and index of a picture, or None when there is none or its URL has expired."""
         made = self._made.get(name)
         if made is None:
             return None
@@ -111,7 +111,7 @@ class Files:
         if now - created > lifetime:
             del self._made[name]
             return None
-        return draw_png(prompt, size, index)
+        return prompt, size, index
 
     def clear(self) -> None:
         """Forget all."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.app import App
 from sandbox.config import Config, ConfigError, parse_config
+from sandbox.drawing import SIZES, draw_png
 from sandbox.http import Connection
 from sandbox.provider import Provider
 
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         listener = _listen(arguments.host, arguments.port)
     except (ConfigError, OSError) as error:
         sys.exit(_complaint(f"{error}"))
+    draw_png("warm up", SIZES[0], 0)  # Pillow's first picture takes 50 ms, which the first call should not pay
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(config, listener, port_file=arguments.port_file, parent_pid=arguments.parent_pid))
 
