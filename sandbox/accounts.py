@@ -1,10 +1,11 @@
 """The limits of one model at work: admit, refuse, true up, and the headers that tell of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from sandbox.buckets import Bucket
-from sandbox.config import Foreign, Limits
+from sandbox.config import Config, Foreign, Limits, ModelSpec
 from sandbox.durations import go_duration
 
 Dimension = Literal["requests", "tokens", "images", "day", "concurrent"]
@@ -178,3 +179,46 @@ def _meter(dimension: Dimension, per_minute: float, drain: float, *, limits: Lim
     if limits.quantum_seconds is not None:
         quantum = Bucket.full(rate, max(1.0, rate * limits.quantum_seconds), foreign=drain, now=now)
     return Meter(dimension, per_minute, announced, quantum)
+
+
+class Accounts:
+    """The accounts of all models, made on first use and kept level when the configuration changes elsewhere."""
+
+    def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._accounts: dict[str, Account] = {}
+
+    def group(self, model: str, spec: ModelSpec) -> str:
+        """The name of the account that `model` draws on."""
+        if model in self._config.limits or spec.shares_limits_with is None:
+            return model
+        return spec.shares_limits_with
+
+    def of(self, group: str) -> Account:
+        """The account of a group."""
+        account = self._accounts.get(group)
+        if account is None:
+            limits, foreign = self._terms(group)
+            account = self._accounts[group] = Account(limits, foreign, now=self._clock())
+        return account
+
+    def reconfigure(self, config: Config) -> None:
+        """Accounts whose limits stay as they were keep their levels; the others start full."""
+        self._config = config
+        for group, account in list(self._accounts.items()):
+            if self._terms(group) != (account.limits, account.foreign):
+                self._renew(group)
+
+    def refill(self) -> None:
+        """Fill every bucket."""
+        for group in list(self._accounts):
+            self._renew(group)
+
+    def _renew(self, group: str) -> None:
+        in_flight = self._accounts.pop(group).in_flight
+        self.of(group).in_flight = in_flight
+
+    def _terms(self, group: str) -> tuple[Limits, Foreign]:
+        limits = self._config.limits.get(group) or self._config.limits.get("*") or Limits()
+        return limits, self._config.foreign.get(group) or Foreign()

@@ -13,10 +13,6 @@ from sandbox.http import Reply, Request
 from sandbox.provider import SANDBOX_HEADER, Provider, require_key
 
 _CREATED = 1_721_172_741  # GET /v1/models wants a creation time; gpt-4o-mini's serves for all
-_EXPIRED = (
-    b'<?xml version="1.0" encoding="utf-8"?><Error><Code>AuthenticationFailed</Code><Message>Server failed to '
-    b"authenticate the request. Signature not valid: the URL has expired or never existed.</Message></Error>"
-)
 
 
 class App:
@@ -52,7 +48,7 @@ class App:
                 if path == "/v1/models" or path.startswith("/v1/models/"):
                     return self._models(request)
                 if path.startswith("/files/"):
-                    return await self._file(path.removeprefix("/files/"))
+                    return await self.provider.file(path.removeprefix("/files/"), request)
                 if path == "/":
                     return _json({"sandbox": "pressroom", "about": "A stand-in for the OpenAI API. Not OpenAI."})
             raise errors.unknown_url(request.method, path)
@@ -71,12 +67,6 @@ class App:
         if name not in models:
             raise errors.model_not_listed(name)
         return Reply(200, orjson.dumps(_model_json(name, models[name])), headers)
-
-    async def _file(self, name: str) -> Reply:
-        png = await self.provider.file(name)
-        if png is None:
-            return Reply(403, _EXPIRED, [SANDBOX_HEADER], content_type="application/xml")
-        return Reply(200, png, [SANDBOX_HEADER], content_type="image/png")
 
     def _controlled(self, request: Request) -> Reply:
         handlers = self._control[request.path]

@@ -189,8 +189,39 @@ def _check_parameters(body: dict[str, Any], spec: ModelSpec) -> None:
                 f"tokens, whereas you provided {body[name]}."
             )
             raise errors.invalid(name, message, code="invalid_value")
+    _check_stop(body.get("stop"))
+    _check_response_format(body.get("response_format"))
     if spec.reasoning:
         _check_reasoning(body)
+
+
+def _check_stop(stop: Any) -> None:
+    if stop is None or isinstance(stop, str):
+        return
+    if not isinstance(stop, list) or not all(isinstance(s, str) for s in stop):
+        raise errors.wrong_type("stop", "one of a string or array of strings", stop)
+    if len(stop) > 4:
+        message = (
+            "Invalid 'stop': array too long. Expected an array with maximum length 4, "
+            f"but got an array with length {len(stop)} instead."
+        )
+        raise errors.invalid("stop", message, code="array_above_max_length")
+
+
+def _check_response_format(value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        raise errors.wrong_type("response_format", "an object", value)
+    kinds = ("json_object", "json_schema", "text")
+    if value.get("type") not in kinds:
+        raise errors.not_one_of("response_format.type", value.get("type"), kinds)
+    if value["type"] == "json_schema":
+        wrapper = value.get("json_schema")
+        if not isinstance(wrapper, dict):
+            raise errors.missing("response_format.json_schema")
+        if not isinstance(wrapper.get("schema", {}), dict):
+            raise errors.wrong_type("response_format.json_schema.schema", "an object", wrapper["schema"])
 
 
 def _check_reasoning(body: dict[str, Any]) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-Endpoint = Literal["chat", "images", "models", "files"]
+Endpoint = Literal["chat", "images", "files"]
+FILE_FAULTS = frozenset(("http_500", "http_503", "timeout", "cut", "cut_after", "truncated", "slow_drip"))
 FaultKind = Literal[
     "http_500",
     "http_503",
@@ -135,6 +136,7 @@ class Match(Strict):
     """Which calls a fault rule looks at, and which of those it hits. Everything given must hold."""
 
     endpoint: Endpoint | None = None
+    """Null is chat and images; the downloads of pictures ("files") are only hit when named."""
     model: str | None = None
     contains: str | None = None
     """Hits calls whose prompt or messages contain this text."""
@@ -154,6 +156,12 @@ class FaultRule(Strict):
     """Stops after this many hits; null never stops."""
     seconds: NotNegative | None = None
     """timeout: how long it stalls (600); slow_drip: how long the body takes (5); 429 and 503: Retry-After (1)."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.match.endpoint == "files" and self.fault not in FILE_FAULTS:
+            raise ValueError(f"{self.fault} cannot happen to files; use one of {', '.join(sorted(FILE_FAULTS))}")
+        return self
 
 
 class ChatText(Strict):

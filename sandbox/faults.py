@@ -84,7 +84,7 @@ class FaultBook:
 
 def _looks_at(rule: FaultRule, endpoint: Endpoint, model: str, text: Callable[[], str]) -> bool:
     match = rule.match
-    if match.endpoint is not None and match.endpoint != endpoint:
+    if match.endpoint != endpoint and (match.endpoint is not None or endpoint == "files"):
         return False
     if match.model is not None and match.model != model:
         return False

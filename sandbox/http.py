@@ -4,6 +4,7 @@ A framework would cost more per call than the answer itself, and would hide the 
 """
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -152,10 +153,20 @@ class Connection(asyncio.Protocol):
         try:
             while self._queue:
                 request, keep_alive = self._queue.popleft()
-                reply = await self._handler(request)
+                reply = await self._handle(request)
+                if request.method == "HEAD":
+                    self._refuse(HTTPStatus.METHOD_NOT_ALLOWED)
+                    return
                 await self._deliver(reply, keep_alive=keep_alive)
         finally:
             self._task = None
+
+    async def _handle(self, request: Request) -> Reply:
+        try:
+            return await self._handler(request)
+        except Exception:  # noqa: BLE001 - a bug here must show at once, on both sides, and not as a hanging client
+            traceback.print_exc()
+            return Reply(500, b"the sandbox itself failed: see its stderr", [], content_type="text/plain")
 
     async def _deliver(self, reply: Reply, *, keep_alive: bool) -> None:
         transport = self.transport

@@ -86,7 +86,7 @@ def _option(body: dict[str, Any], name: str, default: str) -> str:
 
 
 class Files:
-    """Pictures behind URLs. Only what is needed to draw them is kept, and they are drawn when fetched. The oldest go when full."""
+    """Pictures behind URLs: only what is needed to draw them when they are fetched. The oldest go when it is full."""
 
     def __init__(self) -> None:
         self._made: OrderedDict[str, tuple[float, str, str, int]] = OrderedDict()

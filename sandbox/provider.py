@@ -1,6 +1,7 @@
 """The pretend provider: its models, accounts, latencies and faults, and the life of one API call."""
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import secrets
@@ -13,9 +14,9 @@ from typing import Any, Literal
 import orjson
 
 from sandbox import errors
-from sandbox.accounts import Account, Cost, Refusal
+from sandbox.accounts import Accounts, Cost, Refusal
 from sandbox.chat import ChatCall, completion, plan_chat
-from sandbox.config import Config, FaultRule, Foreign, Limits, ModelSpec
+from sandbox.config import Config, FaultRule, Limits, ModelSpec
 from sandbox.drawing import draw_png
 from sandbox.durations import whole_seconds
 from sandbox.errors import ApiError
@@ -27,6 +28,10 @@ from sandbox.stats import Call, Stats
 
 SANDBOX_HEADER = ("x-sandbox", "pressroom")
 _INLINE_PIXELS = 512 * 512  # up to here (about 1.5 ms) drawing is cheaper than handing over to a thread
+URL_EXPIRED = (
+    b'<?xml version="1.0" encoding="utf-8"?><Error><Code>AuthenticationFailed</Code><Message>Server failed to '
+    b"authenticate the request. Signature not valid: the URL has expired or never existed.</Message></Error>"
+)
 CallEndpoint = Literal["chat", "images"]
 
 
@@ -53,7 +58,7 @@ class Provider:
         self.stats = Stats(config.keep_calls)
         self.files = Files()
         self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
-        self._accounts: dict[str, Account] = {}
+        self._accounts = Accounts(config, clock)
         self._ids = (secrets.token_hex(8), iter(range(1, 2**62)))
         self._prepare(config)
 
@@ -68,42 +73,14 @@ class Provider:
         if changed_faults:
             self._prepare(config)
         self.stats.keep(config.keep_calls)
-        for group in list(self._accounts):
-            limits, foreign = self._terms(group)
-            account = self._accounts[group]
-            if (limits, foreign) != (account.limits, account.foreign):
-                self._renew(group)
+        self._accounts.reconfigure(config)
 
     def reset(self) -> None:
         """Full buckets, no history: as just started, except for the calls in flight and the configuration."""
         self.stats.reset()
         self.files.clear()
         self._prepare(self.config)
-        for group in list(self._accounts):
-            self._renew(group)
-
-    def _renew(self, group: str) -> None:
-        in_flight = self._accounts[group].in_flight
-        limits, foreign = self._terms(group)
-        self._accounts[group] = Account(limits, foreign, now=self.clock())
-        self._accounts[group].in_flight = in_flight
-
-    def _terms(self, group: str) -> tuple[Limits, Foreign]:
-        config = self.config
-        limits = config.limits.get(group) or config.limits.get("*") or Limits()
-        return limits, config.foreign.get(group) or Foreign()
-
-    def _group(self, model: str, spec: ModelSpec) -> str:
-        if model in self.config.limits or spec.shares_limits_with is None:
-            return model
-        return spec.shares_limits_with
-
-    def _account(self, group: str) -> Account:
-        account = self._accounts.get(group)
-        if account is None:
-            limits, foreign = self._terms(group)
-            account = self._accounts[group] = Account(limits, foreign, now=self.clock())
-        return account
+        self._accounts.refill()
 
     def request_id(self) -> str:
         """A new `req_…`."""
@@ -142,8 +119,8 @@ class Provider:
                 raise refusal_error(rule, endpoint=endpoint, model=model, organization=self.config.organization)
         spec = self._served(endpoint, model)
         plan = plan_chat(body, spec, self.config.chat) if endpoint == "chat" else plan_images(body)
-        group = self._group(model, spec)
-        account = self._account(group)
+        group = self._accounts.group(model, spec)
+        account = self._accounts.of(group)
         refusal = account.admit(self._cost(plan, account.limits), started)
         rate_headers = account.headers(started)
         if refusal is not None:
@@ -193,7 +170,7 @@ class Provider:
         if isinstance(work.plan, ChatCall):
             work.call.prompt_tokens = work.plan.prompt_tokens
             work.call.completion_tokens = work.plan.completion_tokens
-            if self._account(work.group).limits.charge == "P2":
+            if self._accounts.of(work.group).limits.charge == "P2":
                 difference = work.plan.total_tokens - work.plan.estimated_tokens
         else:
             work.call.images = work.plan.n
@@ -204,7 +181,7 @@ class Provider:
                 work.call.delivered = False
             return reply
         finally:
-            self._account(work.group).finish(self.clock(), token_difference=difference)
+            self._accounts.of(work.group).finish(self.clock(), token_difference=difference)
             self.stats.total.leave()
             self.stats.model(work.call.model).leave()
 
@@ -230,7 +207,8 @@ class Provider:
             raise errors.IMAGE_REJECTED
         reply = Reply(200, body, self._headers(work.call, work.started, work.rate_headers))
         if work.rule is not None:
-            await self._spoil(reply, work)
+            await _spoil(reply, work.rule, work.request)
+            work.call.delivered = work.rule.fault != "truncated"
         return reply
 
     async def _images(self, plan: ImageCall, request: Request) -> bytes:
@@ -241,36 +219,23 @@ class Provider:
             return images_body("b64_json", drawn(plan))
         return images_body("b64_json", await asyncio.get_running_loop().run_in_executor(self._drawing, drawn, plan))
 
-    async def file(self, name: str) -> bytes | None:
-        """The picture behind a URL, or None when it has expired or never existed."""
+    async def file(self, name: str, request: Request) -> Reply:
+        """The picture behind a URL. It is not an API call: no key, no limits, no x-request-id."""
         made = self.files.find(name, now=self.clock(), lifetime=self.config.file_seconds)
         if made is None:
-            return None
-        return await asyncio.get_running_loop().run_in_executor(self._drawing, draw_png, *made)
-
-    @staticmethod
-    async def _spoil(reply: Reply, work: Work) -> None:
-        """Apply a fault that strikes the answer on its way."""
-        rule = work.rule
-        if rule is None:
-            return
-        if rule.fault == "timeout":
-            try:
-                async with asyncio.timeout(TIMEOUT_SECONDS if rule.seconds is None else rule.seconds):
-                    await work.request.gone.wait()
-            except TimeoutError:
-                pass  # it stalled for as long as it was told to
-            reply.delivery = Delivery.CUT
-        elif rule.fault == "cut":
-            reply.delivery = Delivery.CUT
-        elif rule.fault == "cut_after":
-            reply.delivery = Delivery.CUT_AFTER
-        elif rule.fault == "truncated":
-            reply.body = reply.body[: len(reply.body) * 2 // 3]
-            work.call.delivered = False
-        elif rule.fault == "slow_drip":
-            reply.delivery = Delivery.SLOW_DRIP
-            reply.seconds = DRIP_SECONDS if rule.seconds is None else rule.seconds
+            return Reply(403, URL_EXPIRED, [SANDBOX_HEADER], content_type="application/xml")
+        rule = self._faults.pick("files", "", lambda: made[0])
+        if rule is not None:
+            self.stats.count_fault(rule.fault)
+            if rule.fault == "http_500":
+                return Reply(500, b"Internal Server Error", [SANDBOX_HEADER], content_type="text/plain")
+            if rule.fault == "http_503":
+                return Reply(503, PLAIN_503, [SANDBOX_HEADER], content_type="text/plain")
+        png = await asyncio.get_running_loop().run_in_executor(self._drawing, draw_png, *made)
+        reply = Reply(200, png, [SANDBOX_HEADER], content_type="image/png")
+        if rule is not None:
+            await _spoil(reply, rule, request)
+        return reply
 
     def _headers(
         self, call: Call, started: float, more: list[tuple[str, str]] | tuple[tuple[str, str], ...] = ()
@@ -320,3 +285,22 @@ def _prompt_text(body: dict[str, Any]) -> str:
     if isinstance(prompt, str):
         return prompt
     return orjson.dumps(body.get("messages")).decode()
+
+
+async def _spoil(reply: Reply, rule: FaultRule, request: Request) -> None:
+    """Apply a fault that strikes the answer on its way."""
+    if rule.fault == "timeout":
+        # Stalls for as long as it was told to, or until the client gives up.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TIMEOUT_SECONDS if rule.seconds is None else rule.seconds):
+                await request.gone.wait()
+        reply.delivery = Delivery.CUT
+    elif rule.fault == "cut":
+        reply.delivery = Delivery.CUT
+    elif rule.fault == "cut_after":
+        reply.delivery = Delivery.CUT_AFTER
+    elif rule.fault == "truncated":
+        reply.body = reply.body[: len(reply.body) * 2 // 3]
+    elif rule.fault == "slow_drip":
+        reply.delivery = Delivery.SLOW_DRIP
+        reply.seconds = DRIP_SECONDS if rule.seconds is None else rule.seconds

@@ -127,13 +127,17 @@ class Stats:
         self.model(call.model).add(call)
         self._calls.append(call)
         if call.fault:
-            self._faults[call.fault] += 1
+            self.count_fault(call.fault)
         if call.digest:
             self._sent[call.digest] += 1
             if call.delivered and call.status == 200:
                 self._answered[call.digest] += 1
         if call.marker:
             self._markers[call.marker] += 1
+
+    def count_fault(self, kind: str) -> None:
+        """A fault rule hit something."""
+        self._faults[kind] += 1
 
     def keep(self, calls: int) -> None:
         """Change how many recent calls are remembered."""

@@ -10,7 +10,9 @@ def instance_of(schema: dict[str, Any], text: str) -> Any:
     return _value(schema, schema, text, depth=0)
 
 
-def _value(schema: dict[str, Any], root: dict[str, Any], text: str, *, depth: int) -> Any:
+def _value(schema: Any, root: dict[str, Any], text: str, *, depth: int) -> Any:
+    if not isinstance(schema, dict):  # `true` and the like: anything fits
+        return text
     if depth > _MAX_DEPTH:  # recursive schemas end in null
         return None
     if "$ref" in schema:
