@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pressroom.errors import InvalidInput, Problem
+
 Source = Literal["setting", "headers", "default"]
 DIMENSIONS: Mapping[str, float] = {"rpm": 60.0, "tpm": 60.0, "ipm": 60.0, "rpd": 86400.0, "tpd": 86400.0}
 """Rate dimensions and the seconds each is counted over."""
@@ -15,8 +17,8 @@ DEFAULT_BURST_SECONDS = 0.05
 _OPTION = "MODEL:rpm=600,tpm=60000,ipm=50,rpd=10000,tpd=2000000,concurrency=200,burst_seconds=0.05"
 
 
-class LimitError(ValueError):
-    """A limit that cannot be: names the field, its value and what would be accepted."""
+def _refuse(name: str, value: object, *, reason: str, remedy: str) -> InvalidInput:
+    return InvalidInput([Problem(field=name, value=str(value), reason=reason, remedy=remedy)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +43,12 @@ class PoolLimits:
             _check(name, getattr(self, name))
         _check("concurrency", self.concurrency)
         if not 0 <= self.burst_seconds <= 60:
-            raise LimitError(f"burst_seconds is {self.burst_seconds!r}: it must lie between 0 and 60 seconds")
+            remedy = "Give a number from 0 to 60"
+            raise _refuse("burst_seconds", self.burst_seconds, reason="is not a burst in seconds", remedy=remedy)
         unknown = self.defaults - {*DIMENSIONS, "concurrency"}
         if unknown:
-            raise LimitError(f"defaults names {sorted(unknown)}: known limits are {[*DIMENSIONS, 'concurrency']}")
+            remedy = f"Known limits are {', '.join([*DIMENSIONS, 'concurrency'])}"
+            raise _refuse("defaults", sorted(unknown), reason="names unknown limits", remedy=remedy)
 
     def per_second(self, *, source: Literal["setting", "default"]) -> dict[str, float]:
         """Rates per second of the dimensions that come from `source`."""
@@ -65,22 +69,23 @@ class PoolLimits:
 
 def _check(name: str, value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value > 0):
-        raise LimitError(f"{name} is {value!r}: it must be more than 0 (to stop a pool, pause it instead)")
+        raise _refuse(name, value, reason="must be more than 0", remedy="To stop a pool, pause it instead")
 
 
 def parse_limit(option: str) -> tuple[str, PoolLimits]:
-    """`MODEL:rpm=600,tpm=60000` -> (model, limits). The model may itself contain colons. Raises LimitError."""
+    """`MODEL:rpm=600,tpm=60000` -> (model, limits). The model may itself contain colons. Raises InvalidInput."""
     model, colon, pairs = option.rpartition(":")
     if not colon or not model.strip() or not pairs.strip():
-        raise LimitError(f"--limit {option!r} has no model or no limits: write {_OPTION}, any of them")
+        remedy = f"Write {_OPTION}, any of them"
+        raise _refuse("--limit", option, reason="has no model or no limits", remedy=remedy)
     values: dict[str, float] = {}
     for pair in pairs.split(","):
         name, equals, text = (part.strip() for part in pair.partition("="))
         if not equals:
-            raise LimitError(f"--limit {option!r}: {pair!r} is not NAME=NUMBER, as in rpm=600")
+            raise _refuse("--limit", pair, reason="is not NAME=NUMBER", remedy="Write it as in rpm=600")
         if name in values:
-            raise LimitError(f"--limit {option!r}: {name} is given twice; keep one")
-        values[name] = _parse_value(option, name, text)
+            raise _refuse(f"--limit {name}", option, reason="is given twice", remedy="Keep one of the two")
+        values[name] = _parse_value(name, text)
     concurrency = values.get("concurrency")
     limits = PoolLimits(
         rpm=values.get("rpm"),
@@ -94,25 +99,26 @@ def parse_limit(option: str) -> tuple[str, PoolLimits]:
     return model.strip(), limits
 
 
-def _parse_value(option: str, name: str, text: str) -> float:
+def _parse_value(name: str, text: str) -> float:
     known = [*DIMENSIONS, "concurrency", "burst_seconds"]
     if name not in known:
-        raise LimitError(f"--limit {option!r}: {name!r} is not a limit; use one of {', '.join(known)}")
+        raise _refuse("--limit", name, reason="is not a limit", remedy=f"Use one of {', '.join(known)}")
     try:
         value = float(text.replace("_", ""))
     except ValueError:
-        raise LimitError(f"--limit {option!r}: {name} is {text!r}, which is not a number") from None
+        raise _refuse(f"--limit {name}", text, reason="is not a number", remedy=f"Write {name}=NUMBER") from None
     if name == "concurrency" and not value.is_integer():
-        raise LimitError(f"--limit {option!r}: concurrency is {text}; it must be a whole number of calls")
+        raise _refuse("--limit concurrency", text, reason="is not a number of calls", remedy="Give a whole number")
     return value
 
 
 def parse_limits(options: Iterable[str]) -> dict[str, PoolLimits]:
-    """All `--limit` options by model. Raises LimitError, also for a model named twice."""
+    """All `--limit` options by model. Raises InvalidInput, also for a model named twice."""
     limits: dict[str, PoolLimits] = {}
     for option in options:
         model, one = parse_limit(option)
         if model in limits:
-            raise LimitError(f"--limit names {model!r} twice: write all its limits in one option")
+            remedy = "Write all its limits in one option"
+            raise _refuse("--limit", option, reason=f"names {model} a second time", remedy=remedy)
         limits[model] = one
     return limits

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import redis
 import redis.asyncio
 
+from pressroom.errors import QueueUnavailable
 from pressroom.limits import commands
 from pressroom.limits.book import WorkerBook
 from pressroom.limits.commands import LEASE_SECONDS, Keys, TickRequest
@@ -22,7 +23,7 @@ ACQUIRE_MAX = 128
 _STARTS = 3
 
 
-class LimiterStateError(RuntimeError):
+class LimiterStateLost(QueueUnavailable):
     """The pool's state vanished again and again while it was being made."""
 
 
@@ -89,7 +90,7 @@ class RedisLimiter:
                     self._epochs[pool] = reply.epoch
                     return book.answered(reply)
                 await self._start(pool, keys)
-        raise LimiterStateError(
+        raise LimiterStateLost(
             f"limiter state of pool {pool!r} was lost {_STARTS} times in a row: is something flushing Redis, or is it "
             "evicting keys? Give the limiter a server with maxmemory-policy noeviction"
         )

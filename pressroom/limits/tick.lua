@@ -12,19 +12,24 @@ local now = math.max(S.gt, (clock_us(ARGV[2]) - S.base) / 1000000)       -- the 
 local elapsed = now - S.gt
 S.gt = now
 
-local active = {}
-for _, dim in ipairs(DIMS) do
-  local f = FIELD[dim.name]
-  if S[f.R] then
-    active[#active + 1] = {dim = dim, f = f}
-    S[f.g] = math.min(1, S[f.g] + RECOVER * elapsed)
-    S[f.v] = S[f.v] * math.exp(-elapsed / RATE_WINDOW_S)
+local active                                                             -- the dimensions that have a limit
+local function find_active()
+  active = {}
+  for _, dim in ipairs(DIMS) do
+    local f = FIELD[dim.name]
+    if S[f.R] then active[#active + 1] = {dim = dim, f = f, unit = dim.unit, day = dim.day, R = S[f.R]} end
   end
+end
+find_active()
+for _, entry in ipairs(active) do
+  local f = entry.f
+  S[f.g] = math.min(1, S[f.g] + RECOVER * elapsed)
+  S[f.v] = S[f.v] * math.exp(-elapsed / RATE_WINDOW_S)
 end
 
 local function owe(entry, units)
-  local f, R = entry.f, S[entry.f.R]
-  if entry.dim.day then
+  local f, R = entry.f, entry.R
+  if entry.day then
     S[f.t] = math.max(S[f.t], now) + units / R
     return
   end
@@ -41,20 +46,26 @@ end
 
 -- Two headers that agree on limit and window set the rate. A window other than a minute must be seen at two levels
 -- of use: with fixed windows (reset = end of window) the product changes with use, with a refilling bucket it cannot.
-local KIND = {'requests', 'tokens', 'images'}
+local SEEN = {}
+for unit, kind in ipairs({'requests', 'tokens', 'images'}) do
+  SEEN[unit] = {limit = 'hl:' .. kind, window = 'hw:' .. kind, used = 'hu:' .. kind}
+end
 local function learn(unit, quota)
   local limit, used, window = quota[1], quota[1] - quota[2], quota[3]
   if window <= 0 or limit <= 0 then return end
-  local kl, kw, ku = 'hl:' .. KIND[unit], 'hw:' .. KIND[unit], 'hu:' .. KIND[unit]
-  local agrees = S[kl] == limit and math.abs(S[kw] - window) <= 0.02 * window
-  local distinct = window == 60 or (S[ku] and math.abs(S[ku] - used) >= 0.05 * math.max(S[ku], used))
-  S[kl], S[kw], S[ku] = limit, window, used
-  if not (agrees and distinct) then return end
+  local seen = SEEN[unit]
+  local limit_before, window_before, used_before = S[seen.limit], S[seen.window], S[seen.used]
+  S[seen.limit], S[seen.window], S[seen.used] = limit, window, used
+  if limit_before ~= limit or math.abs(window_before - window) > 0.02 * window then return end
+  if window ~= 60 and math.abs(used_before - used) < 0.05 * math.max(used_before, used) then return end
   for _, dim in ipairs(DIMS) do
     if dim.unit == unit and (window > 3600) == (dim.day or false) then
       local f = FIELD[dim.name]
-      S[f.lR] = limit / window
-      choose_rate(S, dim, now)
+      if S[f.lR] ~= limit / window then
+        S[f.lR] = limit / window
+        choose_rate(S, dim, now)
+        find_active()
+      end
       if dim.day and S[f.R] then S[f.t] = math.max(S[f.t], now + used / S[f.R]) end
     end
   end
@@ -80,8 +91,8 @@ local function penalize(retry_after, unit)
   local cut = now - S.cut > 1
   if whole_pool then S.pause = math.max(S.pause, until_) end
   for _, entry in ipairs(active) do
-    if not entry.dim.day then
-      local f, named = entry.f, unit == 0 or entry.dim.unit == unit
+    if not entry.day then
+      local f, named = entry.f, unit == 0 or entry.unit == unit
       -- + T: what follows a 429 starts without burst credit, so the end of the pause releases no herd
       if whole_pool or named then S[f.t] = math.max(S[f.t], until_ + S[f.T]) end
       if cut and named then S[f.g] = math.max(G_MIN, S[f.g] * CUT) end
@@ -124,8 +135,8 @@ for _, item in ipairs(request.settled) do
     observe(item[5])
     if item[2] == S.ep then
       for _, entry in ipairs(active) do
-        local unit, f = entry.dim.unit, entry.f
-        local cap = S[f.R] * entry.dim.period
+        local unit, f = entry.unit, entry.f
+        local cap = entry.R * entry.dim.period
         local estimate, actual = math.min(item[3][unit], cap), math.min(item[4][unit], cap)
         if estimate == 0 then
           S[f.z] = S[f.z] + 0.1 * (actual - S[f.z])
@@ -143,10 +154,10 @@ for _, item in ipairs(request.rejected) do
     local refused = item[4] > 0
     if item[2] == S.ep then
       for _, entry in ipairs(active) do
-        local unit = entry.dim.unit
+        local unit = entry.unit
         -- a refused call may still count as a request; tokens and images it did not use
         if not refused or unit ~= 1 then
-          local units = math.min(item[3][unit], S[entry.f.R] * entry.dim.period)
+          local units = math.min(item[3][unit], entry.R * entry.dim.period)
           if units > 0 then owe(entry, -units) end
         end
       end
@@ -156,13 +167,11 @@ for _, item in ipairs(request.rejected) do
 end
 
 -- rates of this tick
-active = {}
 local warm = S.cold and math.min(1, 0.5 + 0.5 * (now - S.cold) / COLD_S) or 1
 if warm == 1 then S.cold = nil end
-for _, dim in ipairs(DIMS) do
-  local f = FIELD[dim.name]
-  local R = S[f.R]
-  if R then active[#active + 1] = {dim = dim, f = f, R = R, r = dim.day and R or R * S[f.g] * warm} end
+for _, entry in ipairs(active) do
+  entry.r = entry.day and entry.R or entry.R * S[entry.f.g] * warm
+  entry.cap = entry.R * entry.dim.period
 end
 
 -- acquire, first come first served: stop at the first that does not fit, and charge it nothing
@@ -176,13 +185,13 @@ local function try(cost)
   local slot, spacing, needs = start, 0, {}
   for i, entry in ipairs(active) do
     local f = entry.f
-    local need = math.min(cost[entry.dim.unit], entry.R * entry.dim.period)
+    local need = math.min(cost[entry.unit], entry.cap)
     if need == 0 and S[f.z] > 0 and S[f.b] > 0 then need = -math.min(S[f.b], S[f.z]) end   -- zeros here were not zeros
     needs[i] = need
     if need ~= 0 then
       local seconds = math.abs(need) / entry.r
       slot = math.max(slot, S[f.t] - math.max(0, S[f.T] - seconds))
-      if not entry.dim.day then spacing = math.max(spacing, seconds) end
+      if not entry.day then spacing = math.max(spacing, seconds) end
     end
   end
   if slot > now + horizon then return nil, slot end
@@ -195,7 +204,7 @@ local function try(cost)
       if need < 0 then
         S[f.b] = debt - units
       elseif debt ~= 0 then
-        extra = math.max(-0.3 * units, math.min(0.5 * units, debt * units / (entry.R * SMOOTH_S)))
+        extra = math.max(-0.3 * units, math.min(0.5 * units, debt * math.min(1, units / (entry.R * SMOOTH_S))))
         S[f.b] = debt - extra
       end
       S[f.t] = math.max(S[f.t], start) + (units + extra) / entry.r
@@ -216,11 +225,12 @@ else
     end
     local slot, earliest = try(cost)
     if not slot then
-      -- a GCRA for the polls: denied workers come back one after the other, each when about kmin more fit
+      -- a GCRA for the polls: denied workers come back one after the other, each when about kmin more fit, and none
+      -- later than the next free slot, so that workers who do not come back waste nothing
       local gap = math.max(kmin * S.sp, 0.02)
       local opens = earliest - horizon
       S.poll = math.min(math.max(S.poll, opens) + gap, opens + count * gap)
-      again = math.max(0.005, math.min(S.poll - now, math.max(2, horizon / 4)))
+      again = math.max(0.005, math.min(S.poll - now, earliest - now, math.max(2, horizon / 4)))
       break
     end
     slots[#slots + 1] = math.floor((slot - now) * 1000000 + 0.5)
