@@ -45,6 +45,8 @@ class Job(Base):
 
     `run_at` is null for a job that may start now and a time in the future for schedules and backoff: ready and
     waiting jobs are then in two partial indexes, so a claim never wades through jobs in backoff.
+    A retry by hand makes a new job for the same line and sets the old one's `superseded_by`; no final state is left.
+    `calls` counts attempts made, `attempts_used` those that count against `max_attempts` (a 429 does not).
     `lease_id` fences every write of a worker: a row whose lease changed is out of its reach.
     """
 
@@ -94,6 +96,7 @@ class Job(Base):
     run_at: Mapped[Timestamp | None]
     deadline: Mapped[Timestamp | None]
     cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    calls: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     attempts_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
     est_tokens: Mapped[int] = mapped_column(Integer, server_default=text("0"))
@@ -101,6 +104,7 @@ class Job(Base):
     est_cost_usd: Mapped[Decimal]
     cost_usd: Mapped[Decimal | None]
     error_code: Mapped[str | None] = mapped_column(Text)
+    superseded_by: Mapped[UUID | None]
     created_at: Mapped[CreatedAt]
     started_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]

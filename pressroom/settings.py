@@ -18,8 +18,8 @@ Seconds = Annotated[float, Field(gt=0)]
 class Settings(BaseSettings):
     """Everything that can be set, with defaults. Every field is `PRESSROOM_<NAME>` in the environment.
 
-    Where `database_url`, `redis_url` or `s3_bucket` is not set, the local stack in `data_dir` provides it. The provider is
-    what the OpenAI SDK reads: `OPENAI_API_KEY` and `OPENAI_BASE_URL`; without a key, the sandbox.
+    Where `database_url`, `redis_url` or `s3_bucket` is not set, the local stack in `data_dir` provides it. The
+    provider is what the OpenAI SDK reads: `OPENAI_API_KEY` and `OPENAI_BASE_URL`; without a key, the sandbox.
     """
 
     model_config = SettingsConfigDict(env_prefix="PRESSROOM_", frozen=True, extra="forbid")
@@ -60,7 +60,8 @@ class Settings(BaseSettings):
         if self.worker_dead_after_seconds < 3 * self.heartbeat_interval_seconds:
             raise ValueError(
                 f"PRESSROOM_WORKER_DEAD_AFTER_SECONDS={self.worker_dead_after_seconds:g} must be at least three times "
-                f"PRESSROOM_HEARTBEAT_INTERVAL_SECONDS={self.heartbeat_interval_seconds:g}, or live workers lose their leases"
+                f"PRESSROOM_HEARTBEAT_INTERVAL_SECONDS={self.heartbeat_interval_seconds:g}: live workers would lose "
+                "their leases"
             )
         return self
 

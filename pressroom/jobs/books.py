@@ -1,0 +1,152 @@
+"""Running totals that a transaction adds to: a batch's counters and cost, and spending by day."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models import AttemptOutcome
+from pressroom.jobs.outcome import Outcome
+
+# The batch ends in the transaction that ends its last job.
+_BATCHES = text(
+    """
+    UPDATE batches b SET succeeded = b.succeeded + t.succeeded, failed = b.failed + t.failed,
+      cancelled = b.cancelled + t.cancelled, expired = b.expired + t.expired,
+      cost_usd = b.cost_usd + t.cost_usd, at_risk_usd = b.at_risk_usd + t.at_risk_usd,
+      state = CASE WHEN t.ended < b.total - b.succeeded - b.failed - b.cancelled - b.expired THEN b.state
+        WHEN b.state = 'in_progress' THEN 'completed' WHEN b.state = 'cancelling' THEN 'cancelled' ELSE b.state END,
+      finished_at = CASE WHEN t.ended >= b.total - b.succeeded - b.failed - b.cancelled - b.expired
+        THEN coalesce(b.finished_at, now()) END
+    FROM (SELECT *, succeeded + failed + cancelled + expired AS ended FROM unnest(
+      CAST(:ids AS uuid[]), CAST(:succeeded AS int[]), CAST(:failed AS int[]), CAST(:cancelled AS int[]),
+      CAST(:expired AS int[]), CAST(:cost_usd AS numeric[]), CAST(:at_risk_usd AS numeric[]))
+      AS t (id, succeeded, failed, cancelled, expired, cost_usd, at_risk_usd)) t
+    WHERE b.id = t.id
+    """
+)
+
+_DAILY = text(
+    """
+    INSERT INTO daily_costs AS d (day, project_id, deployment_id, calls, input_tokens, output_tokens, images, cost_usd,
+      at_risk_usd)
+    VALUES ((now() AT TIME ZONE 'UTC')::date, :project_id, :deployment_id, :calls, :input_tokens, :output_tokens,
+      :images, :cost_usd, :at_risk_usd)
+    ON CONFLICT (day, project_id, deployment_id) DO UPDATE SET calls = d.calls + excluded.calls,
+      input_tokens = d.input_tokens + excluded.input_tokens, output_tokens = d.output_tokens + excluded.output_tokens,
+      images = d.images + excluded.images, cost_usd = d.cost_usd + excluded.cost_usd,
+      at_risk_usd = d.at_risk_usd + excluded.at_risk_usd
+    """
+)
+
+_ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class BatchChange:
+    """What one transaction adds to a batch."""
+
+    ends: dict[str, int] = field(default_factory=dict)
+    cost_usd: Decimal = _ZERO
+    at_risk_usd: Decimal = _ZERO
+
+
+@dataclass(slots=True)
+class DayChange:
+    """What one transaction adds to today's spending of a project on a deployment."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    images: int = 0
+    cost_usd: Decimal = _ZERO
+    at_risk_usd: Decimal = _ZERO
+
+
+@dataclass(slots=True)
+class Books:
+    """Collects changes, then writes each row once, in key order so that two writers cannot deadlock."""
+
+    batches: dict[UUID, BatchChange] = field(default_factory=dict)
+    days: dict[tuple[UUID, int], DayChange] = field(default_factory=dict)
+
+    def add_end(self, batch_id: UUID | None, state: str, count: int = 1) -> None:
+        """Count jobs of a batch that reached a final state; other states count nothing."""
+        if batch_id is not None and state in ("succeeded", "failed", "cancelled", "expired"):
+            ends = self.batches.setdefault(batch_id, BatchChange()).ends
+            ends[state] = ends.get(state, 0) + count
+
+    def add_attempt(
+        self, outcome: Outcome, batch_id: UUID | None, *, was_unknown: bool = False, was_at_risk: Decimal = _ZERO
+    ) -> None:
+        """Book a settled attempt; `was_at_risk` is what it was already booked with, if it `was_unknown` before."""
+        if outcome.attempt is AttemptOutcome.RELEASED:
+            return
+        day = self.days.setdefault((outcome.project_id, outcome.deployment_id), DayChange())
+        day.calls += 0 if was_unknown else 1
+        if outcome.usage is not None:
+            day.input_tokens += outcome.usage.input_tokens
+            day.output_tokens += outcome.usage.output_tokens
+            day.images += outcome.usage.images
+        self.add_money(
+            (outcome.project_id, outcome.deployment_id),
+            batch_id,
+            cost=outcome.cost_usd or _ZERO,
+            at_risk=(outcome.at_risk_usd or _ZERO) - was_at_risk,
+        )
+
+    def add_doubt(self, day: tuple[UUID, int], batch_id: UUID | None, *, at_risk: Decimal) -> None:
+        """Book a call whose fate is unknown at its estimate."""
+        self.days.setdefault(day, DayChange()).calls += 1
+        self.add_money(day, batch_id, cost=_ZERO, at_risk=at_risk)
+
+    def add_money(self, day: tuple[UUID, int], batch_id: UUID | None, *, cost: Decimal, at_risk: Decimal) -> None:
+        """Add known cost and cost at risk to a day (project, deployment) and a batch."""
+        change = self.days.setdefault(day, DayChange())
+        change.cost_usd += cost
+        change.at_risk_usd += at_risk
+        if batch_id is not None and (cost or at_risk):
+            batch = self.batches.setdefault(batch_id, BatchChange())
+            batch.cost_usd += cost
+            batch.at_risk_usd += at_risk
+
+    def write(self, conn: Connection) -> None:
+        """Write everything that was added."""
+        self._write_batches(conn, self.batches)
+        for project_id, deployment_id in sorted(self.days):
+            day = self.days[project_id, deployment_id]
+            conn.execute(
+                _DAILY,
+                {
+                    "project_id": project_id,
+                    "deployment_id": deployment_id,
+                    "calls": day.calls,
+                    "input_tokens": day.input_tokens,
+                    "output_tokens": day.output_tokens,
+                    "images": day.images,
+                    "cost_usd": day.cost_usd,
+                    "at_risk_usd": day.at_risk_usd,
+                },
+            )
+
+    @staticmethod
+    def _write_batches(conn: Connection, batches: Mapping[UUID, BatchChange]) -> None:
+        ids = sorted(batches)
+        if not ids:
+            return
+        conn.execute(text("SELECT 1 FROM batches WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": ids})
+        ends = {
+            state: [batches[i].ends.get(state, 0) for i in ids]
+            for state in ("succeeded", "failed", "cancelled", "expired")
+        }
+        conn.execute(
+            _BATCHES,
+            {
+                "ids": ids,
+                **ends,
+                "cost_usd": [batches[i].cost_usd for i in ids],
+                "at_risk_usd": [batches[i].at_risk_usd for i in ids],
+            },
+        )

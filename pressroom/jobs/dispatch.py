@@ -1,0 +1,204 @@
+"""Take queued jobs fairly, lease them in groups, and tell the workers. Safe to run in any number of processes at once.
+
+Per pool, at most `ahead_seconds` of its rate is leased and not yet started, so the queue stays in SQL, where cancel,
+pause and priority take effect at once, and Redis holds seconds of work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from pressroom.ids import new_id
+from pressroom.jobs.publish import Publisher
+from pressroom.jobs.rates import Rates, effective_limits
+
+# Dispatch writes nothing that a crash may not lose: an uncommitted lease is a job still queued.
+_LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
+
+_POOLS = text(
+    """
+    SELECT p.id FROM pools p WHERE p.paused_at IS NULL
+      AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused)
+    """
+)
+
+# One dispatcher per pool at a time; the others skip it.
+_LOCK_POOL = text(
+    """
+    SELECT explicit_limits, learned_limits, catalog_limits FROM pools
+    WHERE id = :pool AND paused_at IS NULL FOR UPDATE SKIP LOCKED
+    """
+)
+
+_AHEAD = text(
+    "SELECT coalesce(sum(waiting), 0)::bigint AS jobs, coalesce(sum(waiting_seconds), 0)::float8 AS seconds"
+    " FROM leases WHERE pool_id = :pool"
+)
+
+# The least served flows first, a few jobs of each, so one claim serves up to ten flows.
+# MATERIALIZED: a LIMIT under a nested loop could otherwise be run again and lock more rows than it returns.
+_CLAIM = text(
+    """
+    WITH f AS MATERIALIZED (
+      SELECT id, weight, vtime FROM flows WHERE pool_id = :pool AND active AND NOT paused
+      ORDER BY vtime LIMIT :flows FOR UPDATE SKIP LOCKED
+    ), share AS (
+      SELECT greatest(1, :want / greatest(1, count(*)))::int AS n FROM f
+    ), c AS MATERIALIZED (
+      SELECT x.*, f.weight FROM f CROSS JOIN share CROSS JOIN LATERAL (
+        SELECT id, flow_id, deployment_id,
+          greatest(:request_seconds, est_tokens * :token_seconds, est_images * :image_seconds)::float8 AS seconds
+        FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
+          AND (deadline IS NULL OR deadline > now()) AND deployment_id <> ALL(CAST(:paused AS bigint[]))
+        ORDER BY priority, deadline, id LIMIT share.n FOR UPDATE SKIP LOCKED) x
+    ), served AS (
+      SELECT f.id, (SELECT n FROM share) AS asked, count(c.id) AS n, coalesce(sum(c.seconds), 0) AS seconds
+      FROM f LEFT JOIN c ON c.flow_id = f.id GROUP BY f.id
+    ), charged AS (
+      UPDATE flows SET queued = flows.queued - served.n, vtime = flows.vtime + served.seconds / flows.weight
+      FROM served WHERE flows.id = served.id
+      RETURNING flows.id, served.n, served.asked
+    )
+    SELECT c.id, c.deployment_id, c.seconds, NULL::bigint AS short_flow FROM c
+    UNION ALL SELECT NULL, NULL, 0, charged.id FROM charged WHERE charged.n < charged.asked
+    """
+)
+
+# Only a flow with nothing ready sleeps. Whoever queues a job wakes it in the same transaction, behind our row lock.
+_SLEEP = text(
+    """
+    UPDATE flows f SET active = false WHERE f.id = ANY(:ids) AND NOT EXISTS (
+      SELECT 1 FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL)
+    """
+)
+
+_LEASE_JOBS = text(
+    """
+    UPDATE jobs SET state = 'leased', lease_id = t.lease_id
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (id, lease_id) WHERE jobs.id = t.id
+    """
+)
+
+_INSERT_LEASES = text(
+    "INSERT INTO leases (id, pool_id, deployment_id, waiting, waiting_seconds, open)"
+    " VALUES (:id, :pool_id, :deployment_id, :size, :seconds, :size)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchPolicy:
+    """How far ahead, in what groups."""
+
+    ahead_seconds: float = 2.5
+    unlimited_ahead_jobs: int = 600
+    lease_max_jobs: int = 50
+    flows_per_claim: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job taken from its flow and not yet in a lease."""
+
+    id: UUID
+    deployment_id: int
+    seconds: float
+
+
+def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> int:
+    """Lease what each pool has room for and publish the leases. Returns the number of jobs leased."""
+    with engine.connect() as conn:
+        pools = list(conn.execute(_POOLS).scalars())
+    leased = 0
+    for pool in pools:
+        with engine.begin() as conn:
+            conn.execute(_LAX_COMMIT)
+            leases = lease_pool(conn, pool, policy)
+        publisher.publish(list(leases))
+        leased += sum(leases.values())
+    return leased
+
+
+def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID, int]:
+    """Lease what one pool has room for, in the caller's transaction: lease id to number of jobs."""
+    row = conn.execute(_LOCK_POOL, {"pool": pool}).one_or_none()
+    if row is None:
+        return {}
+    rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
+    claimed = _fill(conn, pool, rates, policy)
+    return _write_leases(conn, pool, claimed, policy.lease_max_jobs)
+
+
+def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> list[ClaimedJob]:
+    """Claim until `ahead_seconds` of the pool are out; sizes are only known once claimed, so in a few steps.
+
+    A pool slower than one job in `ahead_seconds` still gets one ahead.
+    """
+    ahead = conn.execute(_AHEAD, {"pool": pool}).one()
+    paused = _paused_deployments(conn, pool)
+    left_jobs = policy.unlimited_ahead_jobs - int(ahead.jobs)
+    left_seconds = policy.ahead_seconds - float(ahead.seconds)
+    mean_seconds = max(rates.request_seconds, rates.image_seconds) or left_seconds / 10
+    claimed: list[ClaimedJob] = []
+    while left_jobs > 0 and (rates.unlimited or left_seconds > 0):
+        want = left_jobs if rates.unlimited else max(1, min(left_jobs, int(left_seconds / mean_seconds)))
+        got = _claim(conn, pool, want, rates, flows=policy.flows_per_claim, paused=paused)
+        if not got:
+            break
+        claimed.extend(got)
+        seconds = sum(job.seconds for job in got)
+        left_jobs -= len(got)
+        left_seconds -= seconds
+        mean_seconds = max(seconds / len(got), 1e-6)
+    return claimed
+
+
+def _paused_deployments(conn: Connection, pool: int) -> list[int]:
+    query = text("SELECT id FROM deployments WHERE pool_id = :pool AND paused_at IS NOT NULL")
+    return list(conn.execute(query, {"pool": pool}).scalars())
+
+
+def _claim(conn: Connection, pool: int, want: int, rates: Rates, *, flows: int, paused: list[int]) -> list[ClaimedJob]:
+    parameters: Mapping[str, Any] = {
+        "pool": pool,
+        "want": want,
+        "flows": min(flows, want),
+        "request_seconds": rates.request_seconds,
+        "token_seconds": rates.token_seconds,
+        "image_seconds": rates.image_seconds,
+        "paused": paused,
+    }
+    rows = conn.execute(_CLAIM, parameters).all()
+    short = [row.short_flow for row in rows if row.short_flow is not None]
+    if short and not paused:
+        conn.execute(_SLEEP, {"ids": short})
+    return [ClaimedJob(row.id, row.deployment_id, row.seconds) for row in rows if row.id is not None]
+
+
+def _write_leases(conn: Connection, pool: int, claimed: list[ClaimedJob], lease_max_jobs: int) -> dict[UUID, int]:
+    groups: dict[UUID, list[ClaimedJob]] = {}
+    for deployment_id in sorted({job.deployment_id for job in claimed}):
+        jobs = [job for job in claimed if job.deployment_id == deployment_id]
+        size = max(1, min(lease_max_jobs, -(-len(jobs) // 4)))
+        for start in range(0, len(jobs), size):
+            groups[new_id()] = jobs[start : start + size]
+    if not groups:
+        return {}
+    conn.execute(
+        _INSERT_LEASES,
+        [
+            {
+                "id": lease_id,
+                "pool_id": pool,
+                "deployment_id": jobs[0].deployment_id,
+                "size": len(jobs),
+                "seconds": sum(job.seconds for job in jobs),
+            }
+            for lease_id, jobs in groups.items()
+        ],
+    )
+    pairs = [(job.id, lease_id) for lease_id, jobs in groups.items() for job in jobs]
+    conn.execute(_LEASE_JOBS, {"jobs": [p[0] for p in pairs], "leases": [p[1] for p in pairs]})
+    return {lease_id: len(jobs) for lease_id, jobs in groups.items()}

@@ -1,0 +1,225 @@
+"""One pool's jobs in one worker process: ask the limiter for start times, put the attempts on the books, call.
+
+Nothing polls: a lane ticks when it has jobs and the limiter said it is worth asking, and to report what ended.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+
+from pressroom.ids import new_id
+from pressroom.jobs.lease import ClaimedLease, LeasedJob, Start
+from pressroom.limits.costs import Cost
+from pressroom.limits.messages import Grant, Rejected, Settled
+from pressroom.limits.redis_limiter import RedisLimiter
+
+_ASK_AT_MOST = 64
+_REPORT_SECONDS = 0.2
+_ASK_SECONDS = 0.02
+_ASK_SECONDS_IN_BULK = 0.06
+_BULK_WAITING = 32
+_HEARTBEAT_SECONDS = 10.0
+_START_AHEAD_SECONDS = 0.25
+_SLOT_VALID_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
+
+_log = logging.getLogger("pressroom.lane")
+
+
+@dataclass(slots=True)
+class LaneJob:
+    """A leased job in this process. `attempt_id` stays the same until a start of it was answered."""
+
+    job: LeasedJob
+    lease: ClaimedLease
+    cost: Cost
+    attempt_id: UUID = field(default_factory=new_id)
+    slot_id: str = ""
+    slot_time: float = 0.0
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDoors:
+    """What a lane needs of its engine: the books, the calls, and how many more calls the process may take."""
+
+    start: Callable[[Sequence[Start]], Awaitable[set[UUID]]]
+    call: Callable[[LaneJob], Coroutine[None, None, None]]
+    free_calls: Callable[[], int]
+    left: Callable[[LaneJob], None]
+    """The job no longer waits here: it is being called, or it was taken away."""
+    granted: Callable[[Grant], None]
+
+
+class Lane:
+    """Runs on the engine's loop. Jobs leave in order of arrival; those handed back by a missed slot go first again."""
+
+    def __init__(self, pool: str, worker: str, limiter: RedisLimiter, doors: LaneDoors) -> None:
+        self.pool = pool
+        self.waiting: deque[LaneJob] = deque()
+        self.starting = 0
+        self._worker = worker
+        self._limiter = limiter
+        self._doors = doors
+        self._granted: list[tuple[float, int, LaneJob]] = []
+        self._grants = 0
+        self._settled: list[Settled] = []
+        self._rejected: list[Rejected] = []
+        self._wake = asyncio.Event()
+        self._ask_at = 0.0
+        self._report_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, jobs: Sequence[LaneJob]) -> None:
+        """Queue jobs for start times."""
+        self.waiting.extend(jobs)
+        self._wake.set()
+
+    def report(self, settled: Settled | None = None, rejected: Rejected | None = None) -> None:
+        """Tell the limiter with the next tick how a call ended. The slot is free from now on."""
+        if settled is not None:
+            self._settled.append(settled)
+        if rejected is not None:
+            self._rejected.append(rejected)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look again: calls became free."""
+        self._wake.set()
+
+    def take_waiting(self) -> list[LaneJob]:
+        """Everything not yet being started, slots given back: for draining, or when the leases are lost."""
+        jobs = list(self.waiting)
+        self.waiting.clear()
+        for _, _, job in self._granted:
+            self._give_back_slot(job)
+            jobs.append(job)
+        self._granted.clear()
+        return jobs
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits, starts, or has a start time here, and all is reported."""
+        return not (self.waiting or self._granted or self._tasks or self._settled or self._rejected)
+
+    async def run(self) -> None:
+        """For ever; cancel the task to end it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            self._start_due(now)
+            if self._should_tick(now):
+                await self._tick(loop)
+                continue
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(max(0.0, self._next_event() - now)):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _should_tick(self, now: float) -> bool:
+        if self._can_ask() and now >= self._ask_at:
+            return True
+        reports = bool(self._settled or self._rejected)
+        return now >= self._report_at and (reports or now >= self._report_at + _HEARTBEAT_SECONDS)
+
+    def _can_ask(self) -> bool:
+        return bool(self.waiting) and self._doors.free_calls() > 0
+
+    def _next_event(self) -> float:
+        times = [self._report_at + (0.0 if self._settled or self._rejected else _HEARTBEAT_SECONDS)]
+        if self._can_ask():
+            times.append(self._ask_at)
+        if self._granted:
+            times.append(self._granted[0][0] - _START_AHEAD_SECONDS)
+        return min(times)
+
+    async def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        may_ask = loop.time() >= self._ask_at
+        count = min(_ASK_AT_MOST, self._doors.free_calls(), len(self.waiting)) if may_ask else 0
+        asked = [self.waiting.popleft() for _ in range(max(0, count))]
+        settled, self._settled = self._settled, []
+        rejected, self._rejected = self._rejected, []
+        try:
+            grant = await self._limiter.tick(
+                self.pool, self._worker, settled=settled, rejected=rejected, acquire=[job.cost for job in asked]
+            )
+        except (RedisError, OSError) as error:
+            # The limiter object keeps what it was told and tells it again: only the jobs are ours to keep.
+            _log.warning("limiter.unavailable", extra={"pool": self.pool, "error": str(error)})
+            self.waiting.extendleft(reversed(asked))
+            self._ask_at = self._report_at = loop.time() + _RETRY_SECONDS
+            return
+        self._take_grant(grant, asked, loop.time())
+
+    def _take_grant(self, grant: Grant, asked: Sequence[LaneJob], now: float) -> None:
+        for job, offset, slot_id in zip(asked, grant.slots, grant.slot_ids, strict=False):
+            job.slot_id, job.slot_time = slot_id, now + offset
+            self._grants += 1
+            heapq.heappush(self._granted, (job.slot_time, self._grants, job))
+        refused = asked[len(grant.slots) :]
+        self.waiting.extendleft(reversed(refused))
+        self._report_at = now + _REPORT_SECONDS
+        if asked:
+            # With many waiting, larger groups are cheaper; with few, none should wait for company.
+            pause = _ASK_SECONDS_IN_BULK if len(self.waiting) > _BULK_WAITING else _ASK_SECONDS
+            self._ask_at = now + max(pause, grant.poll_after if refused else 0.0)
+        self._doors.granted(grant)
+
+    def _start_due(self, now: float) -> None:
+        due: list[LaneJob] = []
+        while self._granted and self._granted[0][0] <= now + _START_AHEAD_SECONDS:
+            due.append(heapq.heappop(self._granted)[2])
+        if due:
+            self._spawn(self._start(due))
+
+    async def _start(self, jobs: Sequence[LaneJob]) -> None:
+        starts = [Start(j.job.id, j.lease.id, j.attempt_id) for j in jobs]
+        self.starting += len(jobs)
+        try:
+            started = await self._doors.start(starts)
+        except DBAPIError as error:
+            _log.warning("start.retrying", extra={"pool": self.pool, "jobs": len(jobs), "error": str(error.orig)})
+            await asyncio.sleep(_RETRY_SECONDS)
+            self._return_to_head(jobs)
+            return
+        finally:
+            self.starting -= len(jobs)
+        for job in jobs:
+            if job.job.id in started:
+                self._spawn(self._doors.call(job))
+            else:
+                self._give_back_slot(job)
+            self._doors.left(job)
+
+    def _return_to_head(self, jobs: Sequence[LaneJob]) -> None:
+        for job in jobs:
+            self._give_back_slot(job)
+        self.waiting.extendleft(reversed(jobs))
+        self._wake.set()
+
+    def _give_back_slot(self, job: LaneJob) -> None:
+        self.report(rejected=Rejected(job.slot_id, job.cost, 0.0))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("lane.task_failed", exc_info=error, extra={"pool": self.pool})
+
+
+def slot_expired(job: LaneJob, now: float) -> bool:
+    """Whether the start time is so long past that the call would come out of turn."""
+    return now > job.slot_time + _SLOT_VALID_SECONDS

@@ -1,0 +1,190 @@
+"""The worker's side of a lease: claim it, start its jobs, hand back what will not be started here.
+
+Every write is fenced by the lease id: a row that was taken back in the meantime is not touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pressroom.jobs.flows import FlowChange, change_flows, count_ready
+
+# A claim that a crash loses is a lease nobody claimed, which is sent again.
+_LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
+
+_CLAIM = text(
+    """
+    UPDATE leases l SET worker_id = :worker FROM deployments d, pools p, workers w
+    WHERE l.id = :lease AND l.worker_id IS NULL AND d.id = l.deployment_id AND p.id = l.pool_id
+      AND w.id = :worker AND w.gave_up_at IS NULL
+    RETURNING l.pool_id, l.deployment_id, d.model, d.base_url, d.is_sandbox, p.name AS pool_name,
+      p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch
+    """
+)
+
+_JOBS = text(
+    """
+    SELECT j.id, j.project_id, j.batch_id, j.flow_id, j.url, j.attempts_used, j.max_attempts, j.deadline,
+      j.est_tokens, j.est_images, j.est_cost_usd, r.body
+    FROM jobs j JOIN job_requests r ON r.job_id = j.id
+    WHERE j.lease_id = :lease AND j.state = 'leased' ORDER BY j.priority, j.deadline, j.id
+    """
+)
+
+_START = text(
+    """
+    WITH wanted AS (
+      SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[]), CAST(:attempts AS uuid[]))
+        AS t (job_id, lease_id, attempt_id)
+    ), started AS (
+      UPDATE jobs j SET state = 'running', started_at = coalesce(j.started_at, now()), calls = j.calls + 1
+      FROM wanted t WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased' AND NOT j.cancel_requested
+      RETURNING j.id, j.lease_id, j.deployment_id, j.calls, j.est_cost_usd, t.attempt_id
+    ), booked AS (
+      INSERT INTO attempts (id, job_id, number, lease_id, worker_id, deployment_id, outcome, est_cost_usd)
+      SELECT attempt_id, id, calls, lease_id, :worker, deployment_id, 'started', est_cost_usd FROM started
+    ), done AS (
+      SELECT lease_id, count(*) AS n FROM started GROUP BY lease_id
+    ), counted AS (
+      UPDATE leases l SET waiting = l.waiting - done.n,
+        waiting_seconds = CASE WHEN l.waiting <= done.n THEN 0
+          ELSE l.waiting_seconds * (l.waiting - done.n) / l.waiting END
+      FROM done WHERE l.id = done.lease_id
+    )
+    SELECT id FROM started UNION ALL
+    SELECT j.id FROM attempts a JOIN wanted t ON t.attempt_id = a.id JOIN jobs j ON j.id = a.job_id
+      AND j.lease_id = t.lease_id AND j.state = 'running'
+    """
+)
+
+_HAND_BACK = text(
+    """
+    UPDATE jobs j SET state = 'queued', lease_id = NULL
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (job_id, lease_id)
+    WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased'
+    RETURNING j.flow_id, t.lease_id
+    """
+)
+
+_CLOSE = text(
+    """
+    UPDATE leases l SET open = l.open - t.closed, waiting = greatest(0, l.waiting - t.unstarted),
+      waiting_seconds = CASE WHEN l.waiting <= t.unstarted THEN 0
+        ELSE l.waiting_seconds * (l.waiting - t.unstarted) / l.waiting END
+    FROM unnest(CAST(:leases AS uuid[]), CAST(:closed AS int[]), CAST(:unstarted AS int[]))
+      AS t (id, closed, unstarted) WHERE l.id = t.id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedJob:
+    """A job as its worker sees it. `body` is the request as submitted."""
+
+    id: UUID
+    lease_id: UUID
+    project_id: UUID
+    batch_id: UUID | None
+    flow_id: int
+    url: str
+    body: dict[str, Any]
+    attempts_used: int
+    max_attempts: int
+    deadline: datetime | None
+    est_tokens: int
+    est_images: int
+    est_cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedLease:
+    """A lease that this worker now holds, with what is needed to pace and call its deployment."""
+
+    id: UUID
+    pool_id: int
+    pool_name: str
+    deployment_id: int
+    model: str
+    base_url: str
+    is_sandbox: bool
+    limit_layers: tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
+    limiter_epoch: str | None
+    jobs: Sequence[LeasedJob]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One job about to be called, and the attempt under which it will be on the books."""
+
+    job_id: UUID
+    lease_id: UUID
+    attempt_id: UUID
+
+
+def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID) -> ClaimedLease | None:
+    """Make the lease this worker's. None when it is gone or taken, or the worker given up: the message is stale."""
+    conn.execute(_LAX_COMMIT)
+    row = conn.execute(_CLAIM, {"lease": lease_id, "worker": worker_id}).one_or_none()
+    if row is None:
+        return None
+    jobs = [LeasedJob(lease_id=lease_id, **job._asdict()) for job in conn.execute(_JOBS, {"lease": lease_id})]
+    return ClaimedLease(
+        id=lease_id,
+        pool_id=row.pool_id,
+        pool_name=row.pool_name,
+        deployment_id=row.deployment_id,
+        model=row.model,
+        base_url=row.base_url,
+        is_sandbox=row.is_sandbox,
+        limit_layers=(row.explicit_limits, row.learned_limits, row.catalog_limits),
+        limiter_epoch=row.limiter_epoch,
+        jobs=jobs,
+    )
+
+
+def start_jobs(conn: Connection, worker_id: UUID, starts: Sequence[Start]) -> set[UUID]:
+    """Turn `leased` into `running` and book the attempts, in one statement. Returns the jobs that may be called.
+
+    Jobs missing from the answer were cancelled or taken back: they must not be called. Asking again with the same
+    attempt ids, after a commit whose answer was lost, gives the same answer.
+    """
+    rows = conn.execute(
+        _START,
+        {
+            "jobs": [s.job_id for s in starts],
+            "leases": [s.lease_id for s in starts],
+            "attempts": [s.attempt_id for s in starts],
+            "worker": worker_id,
+        },
+    )
+    return set(rows.scalars())
+
+
+def hand_back(conn: Connection, jobs: Sequence[tuple[UUID, UUID]]) -> int:
+    """Return jobs that were never started, as (job id, lease id), to their flows. Returns how many went back."""
+    rows = conn.execute(_HAND_BACK, {"jobs": [j[0] for j in jobs], "leases": [j[1] for j in jobs]}).all()
+    closed: dict[UUID, int] = {}
+    for row in rows:
+        closed[row.lease_id] = closed.get(row.lease_id, 0) + 1
+    close_in_leases(conn, closed, unstarted=closed)
+    back = count_ready(row.flow_id for row in rows)
+    change_flows(conn, {flow: FlowChange(queued=n, ready=True) for flow, n in back.items()})
+    return len(rows)
+
+
+def close_in_leases(conn: Connection, closed: Mapping[UUID, int], *, unstarted: Mapping[UUID, int]) -> None:
+    """Count jobs out of their leases; a lease with none left is deleted. `unstarted` of them had not been started."""
+    if not closed:
+        return
+    ids = sorted(closed)
+    conn.execute(text("SELECT 1 FROM leases WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": ids})
+    conn.execute(
+        _CLOSE,
+        {"leases": ids, "closed": [closed[i] for i in ids], "unstarted": [unstarted.get(i, 0) for i in ids]},
+    )
+    conn.execute(text("DELETE FROM leases WHERE id = ANY(:ids) AND open <= 0"), {"ids": ids})

@@ -1,0 +1,174 @@
+"""Land the pictures of a reply in the object store: verified, hashed, with a thumbnail, before the job may succeed.
+
+The store being down loses nothing: pictures wait in memory up to a bound, then on disk, and are put again until it is
+back. A picture that was paid for is never thrown away while the process lives.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from pressroom.ids import new_id
+from pressroom.images.errors import BadPicture
+from pressroom.images.thumbnail import Examined, examine
+from pressroom.jobs.outcome import StoredObject
+from pressroom.operations.base import MalformedReply, ReturnedImage
+from pressroom.storage import ObjectStore, StorageUnavailable
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+_THREADS = 8
+
+_log = logging.getLogger("pressroom.pictures")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureBounds:
+    """What is accepted before decoding, and how much waits in memory while the store is down (bytes, pixels)."""
+
+    max_bytes: int
+    max_pixels: int
+    memory_bytes: int
+
+
+@dataclass(slots=True)
+class _Held:
+    """An object on its way to the store: in memory, or spooled to a file."""
+
+    about: StoredObject
+    data: bytes | None
+    file: Path | None = None
+
+    def read(self) -> bytes:
+        if self.data is not None:
+            return self.data
+        if self.file is None:
+            raise RuntimeError("a held picture is neither in memory nor on disk")
+        return self.file.read_bytes()
+
+
+class PictureStore:
+    """Used by every call of the process; decoding and uploads run on its own few threads."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        bounds: PictureBounds,
+        *,
+        spool_dir: Path,
+        fetch: Callable[[str, int], Awaitable[bytes]],
+    ) -> None:
+        """`fetch(url, max_bytes)` gets a picture that the provider gave as a URL."""
+        self._store = store
+        self._bounds = bounds
+        self._spool_dir = spool_dir
+        self._fetch = fetch
+        self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pictures")
+        self._held_bytes = 0
+
+    async def land(self, images: Sequence[ReturnedImage], *, project_id: UUID, job_id: UUID) -> list[StoredObject]:
+        """Store the pictures and their thumbnails. Raises MalformedReply for what is not the picture asked for."""
+        groups = await asyncio.gather(*(self._land_one(i, project_id=project_id, job_id=job_id) for i in images))
+        return [stored for group in groups for stored in group]
+
+    def close(self) -> None:
+        """End the threads; what is being uploaded is finished first."""
+        self._executor.shutdown(wait=True)
+
+    async def _land_one(self, image: ReturnedImage, *, project_id: UUID, job_id: UUID) -> list[StoredObject]:
+        loop = asyncio.get_running_loop()
+        fetched = await self._fetch(image.url, self._bounds.max_bytes) if image.url is not None else None
+        held = await loop.run_in_executor(self._executor, self._prepare, image, fetched, (project_id, job_id))
+        size = sum(h.about.byte_size for h in held)
+        self._held_bytes += size
+        try:
+            await asyncio.gather(*(self._put_until_done(h) for h in held))
+        finally:
+            self._held_bytes -= size
+        return [h.about for h in held]
+
+    def _prepare(self, image: ReturnedImage, fetched: bytes | None, owner: tuple[UUID, UUID]) -> list[_Held]:
+        data = fetched if fetched is not None else _decode(image)
+        try:
+            examined = examine(
+                data,
+                max_bytes=self._bounds.max_bytes,
+                max_pixels=self._bounds.max_pixels,
+                expected_size=image.size,
+            )
+        except BadPicture as error:
+            raise MalformedReply(f"picture {image.position}: {error}") from error
+        prefix = f"projects/{owner[0]}/jobs/{owner[1]}"
+        return [
+            _Held(_picture(examined, prefix, image.position), data),
+            _Held(_thumbnail(examined, prefix, image.position), examined.thumbnail.data),
+        ]
+
+    async def _put_until_done(self, held: _Held) -> None:
+        loop = asyncio.get_running_loop()
+        wait_seconds = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                await loop.run_in_executor(self._executor, self._put, held)
+                return
+            except StorageUnavailable as error:
+                _log.warning("store.unavailable", extra={"key": held.about.key, "error": str(error)})
+                if self._held_bytes > self._bounds.memory_bytes and held.data is not None:
+                    await loop.run_in_executor(self._executor, self._spool, held)
+                await asyncio.sleep(wait_seconds)
+                wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
+
+    def _put(self, held: _Held) -> None:
+        about = held.about
+        self._store.put(about.key, held.read(), content_type=about.content_type, sha256=about.sha256)
+        if held.file is not None:
+            held.file.unlink(missing_ok=True)
+
+    def _spool(self, held: _Held) -> None:
+        self._spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self._spool_dir / held.about.id.hex
+        file.write_bytes(held.read())
+        held.file, held.data = file, None
+
+
+def _decode(image: ReturnedImage) -> bytes:
+    try:
+        return base64.b64decode(image.b64 or "", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedReply(f"picture {image.position} is not base64: {error}") from error
+
+
+def _picture(examined: Examined, prefix: str, position: int) -> StoredObject:
+    facts, picture_id = examined.facts, new_id()
+    return StoredObject(
+        id=picture_id,
+        kind="image",
+        position=position,
+        key=f"{prefix}/{picture_id.hex}.{facts.format.lower()}",
+        content_type=facts.content_type,
+        byte_size=facts.byte_size,
+        sha256=facts.sha256,
+        width=facts.width,
+        height=facts.height,
+    )
+
+
+def _thumbnail(examined: Examined, prefix: str, position: int) -> StoredObject:
+    small, thumbnail_id = examined.thumbnail, new_id()
+    return StoredObject(
+        id=thumbnail_id,
+        kind="thumbnail",
+        position=position,
+        key=f"{prefix}/{thumbnail_id.hex}.thumb.webp",
+        content_type=small.content_type,
+        byte_size=len(small.data),
+        sha256=small.sha256,
+        width=small.width,
+        height=small.height,
+    )

@@ -1,0 +1,57 @@
+"""A pool's limits as seconds of its bottleneck: what dispatch looks ahead by and what flows are charged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pressroom.limits.pool_limits import PoolLimits
+
+DIMENSIONS = ("rpm", "tpm", "ipm", "rpd", "tpd", "concurrency")
+
+
+def effective_limits(*layers: Mapping[str, Any]) -> dict[str, float]:
+    """Limits by dimension, each from the first layer that names it (explicit, then learned, then catalog)."""
+    merged: dict[str, float] = {}
+    for layer in reversed(layers):
+        merged.update({name: float(value) for name, value in layer.items() if name in DIMENSIONS and value is not None})
+    return merged
+
+
+def pool_limits(explicit: Mapping[str, Any], *guesses: Mapping[str, Any]) -> PoolLimits:
+    """The limiter's view of the layers: `explicit` always wins, the guesses may be overruled by response headers."""
+    return _limits(explicit).over(_limits(effective_limits(*guesses)))
+
+
+def _limits(layer: Mapping[str, Any]) -> PoolLimits:
+    known = {name: layer[name] for name in (*DIMENSIONS, "burst_seconds") if layer.get(name) is not None}
+    if "concurrency" in known:
+        known["concurrency"] = int(known["concurrency"])
+    return PoolLimits(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Seconds of the pool per request, per token and per image; 0 where a dimension has no limit."""
+
+    request_seconds: float
+    token_seconds: float
+    image_seconds: float
+
+    @classmethod
+    def of(cls, limits: Mapping[str, float]) -> "Rates":
+        """From limits per minute. Day limits bound the limiter, not the look-ahead."""
+
+        def seconds(dimension: str) -> float:
+            limit = limits.get(dimension)
+            return 60.0 / limit if limit else 0.0
+
+        return cls(seconds("rpm"), seconds("tpm"), seconds("ipm"))
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether no per-minute limit is known."""
+        return self.request_seconds == self.token_seconds == self.image_seconds == 0.0
+
+    def seconds(self, tokens: float, images: float) -> float:
+        """What one request of this size takes of the bottleneck."""
+        return max(self.request_seconds, tokens * self.token_seconds, images * self.image_seconds)

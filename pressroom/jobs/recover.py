@@ -1,0 +1,145 @@
+"""Put right what a fault left behind: silent workers, lost messages, jobs whose waiting time is over.
+
+Every step may run in any number of processes at once and does nothing twice.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from pressroom.jobs.books import Books
+from pressroom.jobs.end_early import expire
+from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.publish import Publisher
+
+_STAGE_LIMIT = 2000
+
+_GIVE_UP = text(
+    """
+    UPDATE workers SET gave_up_at = now() WHERE id IN (
+      SELECT id FROM workers WHERE gave_up_at IS NULL AND stopped_at IS NULL
+        AND heartbeat_at < now() - make_interval(secs => :dead_after) FOR UPDATE SKIP LOCKED)
+    """
+)
+
+_ORPHANED = text(
+    """
+    SELECT l.id FROM leases l JOIN workers w ON w.id = l.worker_id
+    WHERE (w.gave_up_at IS NOT NULL OR w.stopped_at IS NOT NULL) AND pg_try_advisory_xact_lock(:key)
+    """
+)
+_SWEEP_KEY = 0x73776565
+
+# A job that has used up its attempts killing workers ends here; any other goes back to the head of its flow.
+_TAKE_BACK = text(
+    """
+    WITH mine AS (
+      SELECT id FROM jobs WHERE lease_id = ANY(:leases) AND state IN ('leased', 'running') ORDER BY id FOR UPDATE
+    )
+    UPDATE jobs j SET lease_id = NULL, run_at = NULL,
+      attempts_used = j.attempts_used + CASE WHEN j.state = 'running' THEN 1 ELSE 0 END,
+      state = CASE WHEN j.cancel_requested THEN 'cancelled'
+        WHEN j.state = 'running' AND j.attempts_used + 1 >= j.max_attempts THEN 'failed'
+        ELSE 'queued' END::job_state,
+      finished_at = CASE WHEN j.cancel_requested
+        OR (j.state = 'running' AND j.attempts_used + 1 >= j.max_attempts) THEN now() END,
+      error_code = CASE WHEN j.state = 'running' THEN 'worker_lost' ELSE j.error_code END
+    FROM mine WHERE j.id = mine.id
+    RETURNING j.id, j.project_id, j.batch_id, j.flow_id, j.deployment_id, j.state, old.state AS was
+    """
+)
+
+_DOUBT = text(
+    """
+    UPDATE attempts SET outcome = 'unknown', finished_at = now(), at_risk_usd = est_cost_usd,
+      error_code = 'worker_lost', error_message = 'The worker stopped while the call was on its way.'
+    WHERE job_id = ANY(:jobs) AND outcome = 'started' RETURNING job_id, at_risk_usd
+    """
+)
+
+_LOST_RESULTS = text(
+    """
+    INSERT INTO job_results (job_id, error) SELECT unnest(CAST(:jobs AS uuid[])), json_build_object(
+      'code', 'worker_lost', 'message', 'Every attempt ended with the loss of its worker.')
+    ON CONFLICT (job_id) DO NOTHING
+    """
+)
+
+_STAGE = text(
+    """
+    WITH due AS (
+      SELECT id FROM jobs WHERE state = 'queued' AND run_at <= now() ORDER BY run_at
+      LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), staged AS (
+      UPDATE jobs j SET run_at = NULL FROM due WHERE j.id = due.id RETURNING j.flow_id
+    )
+    SELECT flow_id, count(*) AS n FROM staged GROUP BY 1
+    """
+)
+
+_RESEND = text(
+    """
+    UPDATE leases SET published_at = now(), publish_count = least(publish_count + 1, 30000) WHERE id IN (
+      SELECT id FROM leases WHERE worker_id IS NULL
+        AND published_at < now() - make_interval(secs => :after * least(publish_count, 6))
+      ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    RETURNING id
+    """
+)
+
+
+def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float, resend_seconds: float) -> int:
+    """One round of everything below. Returns the number of jobs taken back from lost workers.
+
+    Only a process whose own heartbeats have lately succeeded may call this: after an outage of the database every
+    heartbeat is old, and nobody is dead.
+    """
+    with engine.begin() as conn:
+        conn.execute(_GIVE_UP, {"dead_after": dead_after_seconds})
+    with engine.begin() as conn:
+        orphaned = list(conn.execute(_ORPHANED, {"key": _SWEEP_KEY}).scalars())
+        taken = take_back(conn, orphaned)
+    with engine.begin() as conn:
+        stage(conn)
+        expire(conn)
+    with engine.begin() as conn:
+        lost = list(conn.execute(_RESEND, {"after": resend_seconds}).scalars())
+    publisher.publish(lost)
+    return taken
+
+
+def stage(conn: Connection) -> int:
+    """Make jobs ready whose `run_at` has come."""
+    rows = conn.execute(_STAGE, {"limit": _STAGE_LIMIT}).all()
+    change_flows(conn, {row.flow_id: FlowChange(ready=True) for row in rows})
+    return sum(row.n for row in rows)
+
+
+def take_back(conn: Connection, leases: Sequence[UUID]) -> int:
+    """Return the jobs of these leases to their flows; attempts on their way become `unknown`, at their estimate."""
+    if not leases:
+        return 0
+    rows = conn.execute(_TAKE_BACK, {"leases": list(leases)}).all()
+    running = [row.id for row in rows if row.was == "running"]
+    doubts = {row.job_id: row.at_risk_usd for row in conn.execute(_DOUBT, {"jobs": running})} if running else {}
+    failed = [row.id for row in rows if row.state == "failed"]
+    if failed:
+        conn.execute(_LOST_RESULTS, {"jobs": failed})
+    conn.execute(text("DELETE FROM leases WHERE id = ANY(:ids)"), {"ids": list(leases)})
+    _book(conn, rows, doubts)
+    return len(rows)
+
+
+def _book(conn: Connection, rows: Sequence[Row[Any]], doubts: dict[UUID, Any]) -> None:
+    books, flows = Books(), dict[int, FlowChange]()
+    for row in rows:
+        if row.id in doubts:
+            books.add_doubt((row.project_id, row.deployment_id), row.batch_id, at_risk=doubts[row.id])
+        books.add_end(row.batch_id, row.state)
+        if row.state == "queued":
+            change = flows.setdefault(row.flow_id, FlowChange(ready=True))
+            change.queued += 1
+    books.write(conn)
+    change_flows(conn, flows)

@@ -1,0 +1,74 @@
+"""Find, or make, the deployment that serves a model at the configured provider."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from sqlalchemy import Connection, text
+
+from pressroom.settings import SANDBOX
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRef:
+    """Where jobs of a model go."""
+
+    id: int
+    pool_id: int
+    model: str
+    base_url: str
+
+
+def pool_name(base_url: str, pool_key: str) -> str:
+    """`sandbox/dall-e-2`, `api.openai.com/gpt-4o-mini`: how a pool is called everywhere."""
+    host = "sandbox" if base_url == SANDBOX else urlsplit(base_url).netloc
+    return f"{host}/{pool_key}"
+
+
+def resolve_deployments(
+    conn: Connection,
+    base_url: str,
+    pool_keys: Mapping[str, str],
+    catalog_limits: Mapping[str, Mapping[str, Any]],
+) -> dict[str, DeploymentRef]:
+    """Deployments by model, made with their pools where missing.
+
+    `pool_keys` names each model's limit group, `catalog_limits` the limits the catalog knows for each group (empty for
+    endpoints it has no say over). Deployments that exist are left as they are.
+    """
+    for key in sorted(set(pool_keys.values())):
+        conn.execute(
+            text(
+                "INSERT INTO pools (name, catalog_limits) VALUES (:name, CAST(:limits AS jsonb))"
+                " ON CONFLICT (name) DO NOTHING"
+            ),
+            {"name": pool_name(base_url, key), "limits": orjson.dumps(dict(catalog_limits.get(key, {}))).decode()},
+        )
+    for model in sorted(pool_keys):
+        conn.execute(
+            text(
+                "INSERT INTO deployments (base_url, model, is_sandbox, pool_id)"
+                " SELECT :base_url, :model, :is_sandbox, id FROM pools WHERE name = :pool"
+                " ON CONFLICT (base_url, model) DO NOTHING"
+            ),
+            {
+                "base_url": base_url,
+                "model": model,
+                "is_sandbox": base_url == SANDBOX,
+                "pool": pool_name(base_url, pool_keys[model]),
+            },
+        )
+    return find_deployments(conn, base_url, pool_keys)
+
+
+def find_deployments(conn: Connection, base_url: str, models: Iterable[str]) -> dict[str, DeploymentRef]:
+    """The deployments that exist, by model."""
+    rows = conn.execute(
+        text(
+            "SELECT id, pool_id, model, base_url FROM deployments WHERE base_url = :base_url AND model = ANY(:models)"
+        ),
+        {"base_url": base_url, "models": sorted(models)},
+    )
+    return {row.model: DeploymentRef(row.id, row.pool_id, row.model, row.base_url) for row in rows}

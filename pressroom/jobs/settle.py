@@ -1,0 +1,223 @@
+"""Write down what became of attempts: many jobs of many leases in one transaction, and the same one twice harmlessly.
+
+Counters move only by what the guarded updates return, so a settlement that is repeated after a cut connection, or
+arrives after its lease was taken back, adds nothing twice. A late answer still corrects the books of its attempt.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Row, text
+
+from pressroom.jobs.books import Books
+from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.lease import close_in_leases
+from pressroom.jobs.outcome import Next, Outcome
+
+# `unknown` is settled too: an answer that comes after the sweep gave the worker up tells what the call really cost.
+_ATTEMPTS = text(
+    """
+    WITH t AS (
+      SELECT * FROM unnest(
+        CAST(:attempt_id AS uuid[]), CAST(:outcome AS attempt_outcome[]), CAST(:latency AS float8[]),
+        CAST(:sent AS bool[]), CAST(:status_code AS int[]), CAST(:error_code AS text[]),
+        CAST(:error_message AS text[]), CAST(:request_id AS text[]), CAST(:usage AS text[]),
+        CAST(:service_tier AS text[]), CAST(:cost_usd AS numeric[]), CAST(:at_risk_usd AS numeric[]),
+        CAST(:price_id AS bigint[]))
+      AS t (id, outcome, latency, sent, status_code, error_code, error_message, request_id, usage, service_tier,
+            cost_usd, at_risk_usd, price_id)
+    ), old AS (
+      SELECT a.id, a.outcome, a.at_risk_usd FROM attempts a JOIN t ON t.id = a.id
+      WHERE a.outcome IN ('started', 'unknown') ORDER BY a.id FOR UPDATE OF a
+    )
+    UPDATE attempts a SET outcome = t.outcome, finished_at = now(),
+      sent_at = CASE WHEN t.sent THEN now() - make_interval(secs => t.latency) END,
+      status_code = t.status_code, error_code = t.error_code, error_message = t.error_message,
+      request_id = t.request_id, usage = CAST(t.usage AS jsonb), service_tier = t.service_tier,
+      cost_usd = t.cost_usd, at_risk_usd = t.at_risk_usd, price_id = t.price_id
+    FROM t JOIN old ON old.id = t.id
+    WHERE a.id = t.id AND NOT (old.outcome = 'unknown' AND t.outcome = 'unknown')
+    RETURNING a.id, old.outcome = 'unknown' AS was_unknown, coalesce(old.at_risk_usd, 0) AS was_at_risk
+    """
+)
+
+# A job whose cancel was asked for while it ran does not run again; a result that was paid for is kept.
+_JOBS = text(
+    """
+    WITH t AS (
+      SELECT * FROM unnest(
+        CAST(:job_id AS uuid[]), CAST(:lease_id AS uuid[]), CAST(:state AS job_state[]),
+        CAST(:wait AS float8[]), CAST(:uses_attempt AS int[]), CAST(:error_code AS text[]),
+        CAST(:cost_usd AS numeric[]))
+      AS t (id, lease_id, state, wait, uses_attempt, error_code, cost_usd)
+    )
+    UPDATE jobs j SET lease_id = NULL, attempts_used = j.attempts_used + t.uses_attempt,
+      state = CASE WHEN t.state = 'queued' AND j.cancel_requested THEN 'cancelled' ELSE t.state END,
+      run_at = CASE WHEN t.state = 'queued' AND t.wait IS NOT NULL THEN now() + make_interval(secs => t.wait) END,
+      finished_at = CASE WHEN t.state <> 'queued' OR j.cancel_requested THEN now() END,
+      error_code = t.error_code, cost_usd = coalesce(j.cost_usd + t.cost_usd, j.cost_usd, t.cost_usd)
+    FROM t WHERE j.id = t.id AND j.lease_id = t.lease_id AND j.state = 'running'
+    RETURNING j.id, j.batch_id, j.flow_id, j.state, j.run_at IS NULL AS ready
+    """
+)
+
+_LATE_COST = text(
+    """
+    UPDATE jobs j SET cost_usd = coalesce(j.cost_usd, 0) + t.cost_usd
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:costs AS numeric[])) AS t (id, cost_usd) WHERE j.id = t.id
+    RETURNING j.id, j.batch_id
+    """
+)
+
+_RESULTS = text(
+    """
+    INSERT INTO job_results (job_id, status_code, request_id, body, error)
+    SELECT id, status_code, request_id, CAST(body AS json), CAST(error AS json) FROM unnest(
+      CAST(:job_id AS uuid[]), CAST(:status_code AS int[]), CAST(:request_id AS text[]), CAST(:body AS text[]),
+      CAST(:error AS text[])) AS t (id, status_code, request_id, body, error)
+    ON CONFLICT (job_id) DO NOTHING
+    """
+)
+
+_ARTIFACTS = text(
+    """
+    INSERT INTO artifacts (id, project_id, job_id, kind, position, key, content_type, byte_size, sha256, width, height)
+    SELECT id, project_id, job_id, CAST(kind AS artifact_kind), position, key, content_type, byte_size, sha256, width,
+      height
+    FROM unnest(CAST(:id AS uuid[]), CAST(:project_id AS uuid[]), CAST(:job_id AS uuid[]), CAST(:kind AS text[]),
+      CAST(:position AS int[]), CAST(:key AS text[]), CAST(:content_type AS text[]), CAST(:byte_size AS bigint[]),
+      CAST(:sha256 AS text[]), CAST(:width AS int[]), CAST(:height AS int[]))
+    AS t (id, project_id, job_id, kind, position, key, content_type, byte_size, sha256, width, height)
+    ON CONFLICT (id) DO NOTHING
+    """
+)
+
+
+def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
+    """Settle `outcomes` in the caller's transaction. Returns the jobs that ended or went back because of them.
+
+    The order of locks is jobs, attempts, leases, batches, costs, flows, each in id order.
+    """
+    ordered = sorted(outcomes, key=lambda o: o.job_id)
+    jobs = {row.id: row for row in _update_jobs(conn, ordered)}
+    booked = _update_attempts(conn, ordered)
+    _insert_results(conn, [o for o in ordered if o.job_id in jobs and jobs[o.job_id].state != "queued"])
+    _insert_artifacts(conn, [o for o in ordered if o.job_id in jobs and o.stored])
+    late = _book_late_costs(conn, [o for o in ordered if o.job_id not in jobs and o.attempt_id in booked])
+    closed: dict[UUID, int] = {}
+    books = Books()
+    flows: dict[int, FlowChange] = {}
+    for outcome in ordered:
+        row = jobs.get(outcome.job_id)
+        batch_id = row.batch_id if row is not None else late.get(outcome.job_id)
+        if outcome.attempt_id in booked:
+            was = booked[outcome.attempt_id]
+            books.add_attempt(outcome, batch_id, was_unknown=was.was_unknown, was_at_risk=was.was_at_risk)
+        if row is None:
+            continue
+        closed[outcome.lease_id] = closed.get(outcome.lease_id, 0) + 1
+        books.add_end(row.batch_id, row.state)
+        _charge_flow(flows, row, outcome)
+    close_in_leases(conn, closed, unstarted={})
+    books.write(conn)
+    change_flows(conn, flows)
+    return set(jobs)
+
+
+def _charge_flow(flows: dict[int, FlowChange], row: Row[Any], outcome: Outcome) -> None:
+    change = flows.setdefault(row.flow_id, FlowChange())
+    change.seconds += outcome.seconds
+    if row.state == "queued":
+        change.queued += 1
+        change.ready = change.ready or row.ready
+
+
+def _update_jobs(conn: Connection, outcomes: Sequence[Outcome]) -> Sequence[Row[Any]]:
+    return conn.execute(
+        _JOBS,
+        {
+            "job_id": [o.job_id for o in outcomes],
+            "lease_id": [o.lease_id for o in outcomes],
+            "state": [o.then.value.value for o in outcomes],
+            "wait": [o.wait_seconds for o in outcomes],
+            "uses_attempt": [int(o.uses_attempt) for o in outcomes],
+            "error_code": [o.error_code if o.then is not Next.SUCCEED else None for o in outcomes],
+            "cost_usd": [o.cost_usd for o in outcomes],
+        },
+    ).all()
+
+
+def _update_attempts(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID, Row[Any]]:
+    rows = conn.execute(
+        _ATTEMPTS,
+        {
+            "attempt_id": [o.attempt_id for o in outcomes],
+            "outcome": [o.attempt.value for o in outcomes],
+            "latency": [o.latency_seconds for o in outcomes],
+            "sent": [o.sent for o in outcomes],
+            "status_code": [o.status_code for o in outcomes],
+            "error_code": [o.error_code for o in outcomes],
+            "error_message": [o.error_message for o in outcomes],
+            "request_id": [o.request_id for o in outcomes],
+            "usage": [_json(o.usage.raw) if o.usage is not None and o.usage.raw else None for o in outcomes],
+            "service_tier": [o.usage.service_tier if o.usage is not None else None for o in outcomes],
+            "cost_usd": [o.cost_usd for o in outcomes],
+            "at_risk_usd": [o.at_risk_usd for o in outcomes],
+            "price_id": [o.price_id for o in outcomes],
+        },
+    )
+    return {row.id: row for row in rows}
+
+
+def _book_late_costs(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID, UUID | None]:
+    """Answers whose job is no longer this lease's: their cost still belongs to the job and its batch."""
+    if not outcomes:
+        return {}
+    totals: dict[UUID, Decimal] = {}
+    for outcome in outcomes:
+        totals[outcome.job_id] = totals.get(outcome.job_id, Decimal(0)) + (outcome.cost_usd or Decimal(0))
+    rows = conn.execute(_LATE_COST, {"ids": list(totals), "costs": list(totals.values())})
+    return {row.id: row.batch_id for row in rows}
+
+
+def _insert_results(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+    if outcomes:
+        conn.execute(
+            _RESULTS,
+            {
+                "job_id": [o.job_id for o in outcomes],
+                "status_code": [o.status_code for o in outcomes],
+                "request_id": [o.request_id for o in outcomes],
+                "body": [_json(o.body) for o in outcomes],
+                "error": [_json(o.error) for o in outcomes],
+            },
+        )
+
+
+def _insert_artifacts(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+    stored = [(o, s) for o in outcomes for s in o.stored]
+    if stored:
+        conn.execute(
+            _ARTIFACTS,
+            {
+                "project_id": [o.project_id for o, _ in stored],
+                "job_id": [o.job_id for o, _ in stored],
+                **{
+                    name: [getattr(s, name) for _, s in stored]
+                    for name in ("id", "kind", "position", "key", "content_type", "byte_size", "sha256")
+                },
+                "width": [s.width for _, s in stored],
+                "height": [s.height for _, s in stored],
+            },
+        )
+
+
+def _json(value: Any) -> str | None:
+    """JSON text for a `json` column. PostgreSQL text cannot hold NUL, which models do emit: it is replaced."""
+    if value is None:
+        return None
+    encoded = orjson.dumps(value).decode()
+    return encoded.replace("\\u0000", "\\ufffd") if "\\u0000" in encoded else encoded

@@ -1,0 +1,44 @@
+"""Worker processes: registered at start, kept alive by a heartbeat, given up for good when it stops."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pressroom.ids import new_id
+
+
+def register(conn: Connection, *, host: str, pid: int) -> UUID:
+    """A new worker id. One is used until the process stops or is given up, never again."""
+    worker_id = new_id()
+    conn.execute(
+        text("INSERT INTO workers (id, host, pid) VALUES (:id, :host, :pid)"),
+        {"id": worker_id, "host": host, "pid": pid},
+    )
+    return worker_id
+
+
+def beat(conn: Connection, worker_id: UUID) -> bool:
+    """Renew the heartbeat. False when this worker was given up: its leases are no longer its own."""
+    query = text("UPDATE workers SET heartbeat_at = now() WHERE id = :id AND gave_up_at IS NULL")
+    return conn.execute(query, {"id": worker_id}).rowcount == 1
+
+
+def cancels_asked(conn: Connection, worker_id: UUID) -> list[UUID]:
+    """Jobs running here whose cancel was asked for."""
+    query = text(
+        "SELECT j.id FROM leases l JOIN jobs j ON j.lease_id = l.id WHERE l.worker_id = :id AND j.cancel_requested"
+    )
+    return list(conn.execute(query, {"id": worker_id}).scalars())
+
+
+def sign_off(conn: Connection, worker_id: UUID) -> None:
+    """An orderly end. What it still held, if anything, is taken back by the next sweep at once."""
+    conn.execute(text("UPDATE workers SET stopped_at = now() WHERE id = :id"), {"id": worker_id})
+
+
+def alive(conn: Connection) -> list[tuple[str, int]]:
+    """Host and pid of every worker that has neither stopped nor been given up."""
+    rows = conn.execute(
+        text("SELECT host, pid FROM workers WHERE stopped_at IS NULL AND gave_up_at IS NULL ORDER BY started_at")
+    )
+    return [(row.host, row.pid) for row in rows]
