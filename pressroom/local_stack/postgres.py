@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -94,6 +94,25 @@ class Postgres:
             identity=postgres_identity(),
             stop_signals=((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0)),
         )
+
+    def discard_leftovers(self, state: StackState) -> None:
+        """Before the first start: end a server whose data directory was removed under it.
+
+        Its files outside the data directory go too: their password went with the directory.
+        """
+        identity = postgres_identity()
+        home = self._choose_home(identity)
+        if self._directory.path in home.parents:
+            if (home / "data" / "PG_VERSION").exists():
+                raise LocalStackError(
+                    "The local stack's state is missing",
+                    cause=f"{home} holds a database, but {self._directory.state_file} with its password is gone",
+                    remedy=f"restore that file, or remove {self._directory.path} to start with empty servers",
+                )
+            self.process(replace(state, postgres_home=str(home))).stop()
+        elif home.exists():
+            self.process(replace(state, postgres_home=str(home))).stop()
+            shutil.rmtree(home)
 
     def prepare(self, state: StackState) -> StackState:
         """Create or repair everything a start needs; returns the state with the places chosen."""

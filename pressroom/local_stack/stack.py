@@ -162,6 +162,8 @@ class LocalStack:
 
     def _start_all(self, state: StackState) -> StackState:
         """Start Valkey and S3 first: they come up while PostgreSQL is being created."""
+        if not self._directory.state_file.exists():
+            self._end_leftovers(state)
         state = self._directory.store(state)
         starts: list[_Start] = []
         for server in (self._valkey, self._s3, self._postgres):
@@ -175,6 +177,12 @@ class LocalStack:
             state = self._await(start, state)
         self._postgres.create_database(state)
         return state
+
+    def _end_leftovers(self, state: StackState) -> None:
+        """A data directory removed while its servers ran leaves them running, with credentials nobody knows."""
+        self._postgres.discard_leftovers(state)
+        for server in (self._valkey, self._s3):
+            server.process(state).stop()
 
     def _start(self, server: _Server, state: StackState, *, not_port: int) -> tuple[StackState, _Start]:
         """Choose a port, write the configuration, spawn. What a later start must know is stored first."""

@@ -133,7 +133,7 @@ class ObjectStore:
         """The whole object, its SHA-256 checked. ObjectTooLarge when it exceeds `max_bytes`."""
         with translated("read", bucket=self.bucket, key=key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
-            with answer["Body"] as body:
+            with contextlib.closing(answer["Body"]) as body:
                 self._check_size(key, answer["ContentLength"], max_bytes)
                 data = body.read()
         self._check_content(key, hashlib.sha256(data).hexdigest(), expected=answer["Metadata"].get(_SHA256))
@@ -144,7 +144,7 @@ class ObjectStore:
         digest = hashlib.sha256()
         with translated("read", bucket=self.bucket, key=key):
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
-        with answer["Body"] as body:
+        with contextlib.closing(answer["Body"]) as body:
             chunks = body.iter_chunks(chunk_bytes)
             while True:
                 # Not one block around the loop: what the caller does between two chunks is not ours to translate.
