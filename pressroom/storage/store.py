@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.handlers import add_expect_header
 
 from pressroom.storage.errors import (
     ObjectNotFound,
@@ -81,6 +82,8 @@ class ObjectStore:
                 region_name=region or (None if endpoint_url is None else _DEFAULT_REGION),
                 config=_client_config(path_style=endpoint_url is not None, pool=max_pool_connections),
             )
+        # Waiting for "100 Continue" before each body costs a round trip and a tenth of the CPU of a put.
+        self._client.meta.events.unregister("before-call.s3", add_expect_header)
 
     def put(
         self,
@@ -272,6 +275,7 @@ def _client_config(*, path_style: bool, pool: int) -> Config:
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=pool,
         tcp_keepalive=True,
+        user_agent="pressroom",  # a fixed one: the default is put together anew for every request
         s3={"addressing_style": "path" if path_style else "auto"},
         # Content-MD5 and our SHA-256 do the checking; the default CRC trailers cost CPU, and not every
         # S3-compatible server understands them.
