@@ -1,4 +1,4 @@
-"""The typed shape of `models.toml`. Frozen; a figure that does not fit is refused at load, with its place in the file."""
+"""The typed shape of `models.toml`. Frozen; what does not fit is refused at load, with its place in the file."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -20,7 +20,7 @@ CATALOG_FILE = Path(__file__).with_name("models.toml")
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The endpoint serves the model, or is taken at its word. `shutdown` is set when an end has been announced for it."""
+    """The endpoint serves the model, or is taken at its word. `shutdown` is set when an end has been announced."""
 
     shutdown: date | None = None
     successor: str | None = None
@@ -116,7 +116,9 @@ def _family(family: str, fields: Mapping[str, Any]) -> list[CatalogModel]:
 def _as_problems(family: str, error: ValidationError) -> list[Problem]:
     remedy = "Give the figure in the form that docs/catalog.md describes"
     return [
-        Problem(".".join([f"models.{family}", *map(str, found["loc"])]), found["msg"], remedy, value=repr(found["input"]))
+        Problem(
+            ".".join([f"models.{family}", *map(str, found["loc"])]), found["msg"], remedy, value=repr(found["input"])
+        )
         for found in error.errors()
     ]
 
@@ -124,7 +126,9 @@ def _as_problems(family: str, error: ValidationError) -> list[Problem]:
 def _unknown_successors(models: Mapping[str, CatalogModel]) -> list[Problem]:
     remedy = "Add the successor to the catalog, or leave the field out"
     return [
-        Problem(f"models.{entry.name}.lifecycle.successor", "is not in the catalog", remedy, value=entry.lifecycle.successor)
+        Problem(
+            f"models.{entry.name}.lifecycle.successor", "is not in the catalog", remedy, value=entry.lifecycle.successor
+        )
         for entry in models.values()
         if entry.lifecycle is not None and entry.lifecycle.successor is not None
         if entry.lifecycle.successor not in models

@@ -69,7 +69,9 @@ def _token_cost(usage: Usage, price: PriceRow) -> Decimal:
         if tokens == 0:
             continue
         if tokens < 0:
-            raise UnpricedUsage(f"usage does not add up: {name.removesuffix('_usd')} comes to {tokens} tokens in {usage}")
+            raise UnpricedUsage(
+                f"usage does not add up: {name.removesuffix('_usd')} comes to {tokens} tokens in {usage}"
+            )
         if usd is None:
             raise UnpricedUsage(_unpriced(price, f"{tokens} tokens of {name.removesuffix('_usd')}", name))
         total = _EXACT.add(total, per_million(tokens, usd))

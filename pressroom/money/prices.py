@@ -50,9 +50,7 @@ def choose_price(rows: Iterable[PriceRow], model: str, tier: str, *, on: date) -
     ends it. Tiers do not stand in for one another: a missing one raises UnknownPrice, as a guess would be off by half.
     """
     wanted = price_tier(tier)
-    in_force = [
-        row for row in rows if row.model == model and row.service_tier == wanted and row.effective_from <= on
-    ]
+    in_force = [row for row in rows if row.model == model and row.service_tier == wanted and row.effective_from <= on]
     if not in_force:
         remedy = (
             f"Add a row to the table `prices` for model {model!r} and service_tier {wanted!r}, effective on or before "
