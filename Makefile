@@ -7,10 +7,10 @@ INSTALLED := $(VENV)/.installed
 JUNIT := out/junit
 
 # What is linted and typed: every folder of ours that exists and holds Python.
-CODE := $(wildcard api cli worker pressroom models migrations sandbox tests benchmarks tools)
+CODE := $(wildcard api cli worker pressroom models migrations sandbox tests benchmarks examples tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint types contracts drift compose locks check bench lock format clean
+.PHONY: help install demo test slow lint types contracts drift compose locks docs docs-check check bench lock format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -56,16 +56,23 @@ compose: $(INSTALLED) ## docker-compose.yml against the compose schema
 locks: $(INSTALLED) ## the locks against pyproject.toml, without a network
 	$(BIN)/python -m tools.check_locks
 
-check: test ## everything CI runs (.ci/run)
+docs: $(INSTALLED) ## write the generated references in docs/reference anew
+	$(BIN)/python -m tools.generate_docs
+
+docs-check: $(INSTALLED) ## the generated references against the code
+	$(BIN)/python -m tools.generate_docs --check
+
+check: ## everything CI runs
 	bash .ci/run
 
 bench: $(INSTALLED) ## the benchmarks of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
 lock: $(INSTALLED) ## write the locks anew after a change to pyproject.toml (UPGRADE=--upgrade for newer versions)
-	$(LOCK) $(UPGRADE) --extra sandbox --output-file requirements/runtime.txt
-	$(LOCK) $(UPGRADE) --extra local --group dev --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra sandbox --output-file requirements/runtime.txt
+	$(LOCK) $(UPGRADE) --group build --output-file requirements/build.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra local --group dev --output-file requirements/dev.txt
 
 clean: ## remove what was installed, built and cached; data in .pressroom stays
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

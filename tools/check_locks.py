@@ -17,11 +17,23 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS: dict[str, tuple[list[str], list[str]]] = {
-    "requirements/runtime.txt": (["sandbox"], []),
-    "requirements/dev.txt": (["local"], ["dev"]),
+
+
+@dataclass(frozen=True)
+class Covers:
+    """What a lock was asked for: the project's dependencies, some extras, some dependency groups."""
+
+    project: bool = True
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+LOCKS = {
+    "requirements/runtime.txt": Covers(extras=("sandbox",)),
+    "requirements/build.txt": Covers(project=False, groups=("build",)),
+    "requirements/dev.txt": Covers(extras=("local",), groups=("dev",)),
 }
-"""Each lock with the extras and dependency groups that it covers; `make lock` writes the same."""
+"""Each lock and what it covers; `make lock` writes the same."""
 
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^\s;\\]+)")
 _DIRECT = re.compile(r"pressroom(?:\[[^]]*\])? \(pyproject\.toml(?::[\w-]+)?\)|\bvia pressroom\b|^\s*#\s+pressroom\b")
@@ -50,11 +62,11 @@ def read_pins(lock: str) -> list[Pin]:
     return pins
 
 
-def requirements_of(pyproject: dict[str, Any], *, extras: Iterable[str], groups: Iterable[str]) -> list[Requirement]:
-    """What a lock with these extras and groups was asked for; an extra of ours inside another is opened."""
+def requirements_of(pyproject: dict[str, Any], covers: Covers) -> list[Requirement]:
+    """What a lock was asked for; an extra of ours inside another and a group inside another are opened."""
     project = pyproject["project"]
-    written: list[str] = list(project["dependencies"])
-    pending = list(extras)
+    written: list[str] = list(project["dependencies"]) if covers.project else []
+    pending = list(covers.extras)
     while pending:
         for text in project["optional-dependencies"][pending.pop()]:
             requirement = Requirement(text)
@@ -62,8 +74,13 @@ def requirements_of(pyproject: dict[str, Any], *, extras: Iterable[str], groups:
                 pending.extend(requirement.extras)
             else:
                 written.append(text)
-    for group in groups:
-        written.extend(pyproject["dependency-groups"][group])
+    groups = list(covers.groups)
+    while groups:
+        for item in pyproject["dependency-groups"][groups.pop()]:
+            if isinstance(item, str):
+                written.append(item)
+            else:
+                groups.append(item["include-group"])
     return [Requirement(text) for text in written]
 
 
@@ -90,9 +107,9 @@ def main() -> int:
     """Check every lock; 0 when all are fresh."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     failed = False
-    for name, (extras, groups) in LOCKS.items():
+    for name, covers in LOCKS.items():
         lock = (ROOT / name).read_text()
-        found = faults(lock, requirements_of(pyproject, extras=extras, groups=groups))
+        found = faults(lock, requirements_of(pyproject, covers))
         print(f"{name}: {len(read_pins(lock))} pins" + (", `make lock` mends:" if found else ", fresh"))
         for line in found:
             print(f"  {line}")
