@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from pressroom.ids import new_id
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.rates import Rates, effective_limits
+from pressroom.settings import Settings
 
 # Dispatch writes nothing that a crash may not lose: an uncommitted lease is a job still queued.
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
@@ -22,6 +23,7 @@ _POOLS = text(
     """
     SELECT p.id FROM pools p WHERE p.paused_at IS NULL
       AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused)
+      AND EXISTS (SELECT 1 FROM deployments d WHERE d.pool_id = p.id AND d.base_url = :base_url)
     """
 )
 
@@ -90,12 +92,24 @@ _INSERT_LEASES = text(
 
 @dataclass(frozen=True, slots=True)
 class DispatchPolicy:
-    """How far ahead, in what groups."""
+    """For which provider, how far ahead, in what groups. Other providers' jobs wait for workers that have their key."""
+
+    base_url: str
 
     ahead_seconds: float = 2.5
     unlimited_ahead_jobs: int = 600
     lease_max_jobs: int = 50
     flows_per_claim: int = 10
+
+    @classmethod
+    def of(cls, settings: Settings) -> "DispatchPolicy":
+        """As the settings say."""
+        return cls(
+            base_url=settings.provider,
+            ahead_seconds=settings.dispatch_ahead_seconds,
+            unlimited_ahead_jobs=settings.unlimited_ahead_jobs,
+            lease_max_jobs=settings.lease_max_jobs,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +124,7 @@ class ClaimedJob:
 def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> int:
     """Lease what each pool has room for and publish the leases. Returns the number of jobs leased."""
     with engine.connect() as conn:
-        pools = list(conn.execute(_POOLS).scalars())
+        pools = list(conn.execute(_POOLS, {"base_url": policy.base_url}).scalars())
     leased = 0
     for pool in pools:
         with engine.begin() as conn:

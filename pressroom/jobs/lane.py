@@ -44,6 +44,7 @@ class LaneJob:
     slot_id: str = ""
     slot_time: float = 0.0
     cancelled: bool = False
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Lane:
     def __init__(self, pool: str, worker: str, limiter: RedisLimiter, doors: LaneDoors) -> None:
         self.pool = pool
         self.waiting: deque[LaneJob] = deque()
-        self.starting = 0
+        self._starting = 0
         self._worker = worker
         self._limiter = limiter
         self._doors = doors
@@ -103,6 +104,16 @@ class Lane:
             jobs.append(job)
         self._granted.clear()
         return jobs
+
+    @property
+    def ahead(self) -> int:
+        """Jobs that have a start time and are not being called yet."""
+        return self._starting + len(self._granted)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being started or called."""
+        return bool(self._tasks)
 
     @property
     def idle(self) -> bool:
@@ -183,7 +194,7 @@ class Lane:
 
     async def _start(self, jobs: Sequence[LaneJob]) -> None:
         starts = [Start(j.job.id, j.lease.id, j.attempt_id) for j in jobs]
-        self.starting += len(jobs)
+        self._starting += len(jobs)
         try:
             started = await self._doors.start(starts)
         except DBAPIError as error:
@@ -192,7 +203,7 @@ class Lane:
             self._return_to_head(jobs)
             return
         finally:
-            self.starting -= len(jobs)
+            self._starting -= len(jobs)
         for job in jobs:
             if job.job.id in started:
                 self._spawn(self._doors.call(job))

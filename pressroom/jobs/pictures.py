@@ -19,7 +19,7 @@ from pressroom.images.errors import BadPicture
 from pressroom.images.thumbnail import Examined, examine
 from pressroom.jobs.outcome import StoredObject
 from pressroom.operations.base import MalformedReply, ReturnedImage
-from pressroom.storage import ObjectStore, StorageUnavailable
+from pressroom.storage import ObjectStore, StorageError
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
@@ -117,7 +117,7 @@ class PictureStore:
             try:
                 await loop.run_in_executor(self._executor, self._put, held)
                 return
-            except StorageUnavailable as error:
+            except StorageError as error:
                 _log.warning("store.unavailable", extra={"key": held.about.key, "error": str(error)})
                 if self._held_bytes > self._bounds.memory_bytes and held.data is not None:
                     await loop.run_in_executor(self._executor, self._spool, held)

@@ -1,0 +1,293 @@
+"""The process's one asyncio engine: takes leases, paces them through their lanes, calls, and settles.
+
+Lives on one event loop. Everything here runs on it, except what its docstring calls thread-safe.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Engine as Database
+from sqlalchemy.exc import DBAPIError
+
+from pressroom.jobs import execute
+from pressroom.jobs.lane import Lane, LaneDoors, LaneJob, slot_expired
+from pressroom.jobs.lease import ClaimedLease, Start, hand_back, start_jobs
+from pressroom.jobs.outcome import Outcome
+from pressroom.jobs.pictures import PictureStore
+from pressroom.jobs.pool_state import PoolStates
+from pressroom.jobs.settler import Settler
+from pressroom.limits.costs import Cost
+from pressroom.limits.messages import Grant, Rejected, Settled
+from pressroom.limits.redis_limiter import RedisLimiter
+from pressroom.money.price_book import PriceBook
+from pressroom.operations.base import MalformedReply
+from pressroom.operations.registry import operation_for
+from pressroom.providers.client import ProviderClient
+from pressroom.providers.failures import Failure, FailureKind, ProviderError, outcome_unknown
+
+_log = logging.getLogger("pressroom.engine")
+_T = TypeVar("_T")
+_REPORT_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What the engine works with. All are made for its loop and closed by whoever made them."""
+
+    database: Database
+    limiter: RedisLimiter
+    pools: PoolStates
+    provider: ProviderClient
+    pictures: PictureStore
+    prices: PriceBook
+    settler: Settler
+    pause: Callable[[ClaimedLease, str], None]
+    """Stop a deployment, in SQL and in the limiter; blocking, called on a thread."""
+
+
+class JobEngine:
+    """`take` hands it leases; `drain` ends it in order; `forsake` drops what a lost heartbeat took away."""
+
+    def __init__(self, parts: EngineParts, *, worker_id: UUID, max_in_flight: int) -> None:
+        self.worker_id = worker_id
+        self._parts = parts
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._lanes: dict[str, Lane] = {}
+        self._lane_tasks: list[asyncio.Task[None]] = []
+        self._unstarted: dict[UUID, int] = {}
+        self._left: dict[UUID, Future[None]] = {}
+        self._calling: dict[UUID, LaneJob] = {}
+        self._draining = False
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="start")
+        self._rng = random.Random()
+        self._loop = asyncio.get_running_loop()
+
+    def take(self, lease: ClaimedLease) -> Future[None]:
+        """Thread-safe. The future is done when none of the lease's jobs waits here any more."""
+        left: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._take, lease, left)
+        return left
+
+    def ask_cancel(self, job_ids: Iterable[UUID]) -> None:
+        """Thread-safe. Jobs whose call has not been made are not called; others finish."""
+        self._loop.call_soon_threadsafe(self._mark_cancelled, list(job_ids))
+
+    def forsake(self, new_worker_id: UUID) -> None:
+        """Thread-safe. Our leases were taken away: forget what waits, and go on under the new id."""
+        self._loop.call_soon_threadsafe(self._forsake, new_worker_id)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls being made or settled."""
+        return self._in_flight
+
+    async def drain(self, seconds: float) -> bool:
+        """Hand back what has not started, finish what has, settle all. False if calls were still on their way then."""
+        self._draining = True
+        deadline = self._loop.time() + seconds
+        await self._hand_back_all()
+        while self._busy() and self._loop.time() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._hand_back_all()
+        finished = self._in_flight == 0
+        await self._report_all()
+        for task in list(self._lane_tasks):
+            task.cancel()
+        self._parts.settler.close()
+        return finished
+
+    def _take(self, lease: ClaimedLease, left: Future[None]) -> None:
+        jobs = [LaneJob(job, lease, Cost(1.0, float(job.est_tokens), float(job.est_images))) for job in lease.jobs]
+        if not jobs:
+            left.set_result(None)
+            return
+        self._parts.pools.saw(lease)
+        self._unstarted[lease.id] = len(jobs)
+        self._left[lease.id] = left
+        lane = self._lane(lease.pool_name)
+        lane.add(jobs)
+        if self._draining:
+            self._spawn(self._hand_back_all())
+
+    def _lane(self, pool: str) -> Lane:
+        lane = self._lanes.get(pool)
+        if lane is None:
+            doors = LaneDoors(
+                start=self._start,
+                call=self._call,
+                free_calls=self._free_calls,
+                left=self._job_left,
+                granted=lambda grant: self._granted(pool, grant),
+            )
+            lane = self._lanes[pool] = Lane(pool, self.worker_id.hex, self._parts.limiter, doors)
+            self._spawn(lane.run())
+        return lane
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._lane_tasks.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._lane_tasks.remove(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("engine.task_failed", exc_info=error)
+
+    def _free_calls(self) -> int:
+        ahead = sum(lane.ahead for lane in self._lanes.values())
+        return 0 if self._draining else self._max_in_flight - self._in_flight - ahead
+
+    def _busy(self) -> bool:
+        return self._in_flight > 0 or any(lane.busy for lane in self._lanes.values())
+
+    def _job_left(self, job: LaneJob) -> None:
+        left = self._unstarted.get(job.lease.id)
+        if left is None:
+            return
+        self._unstarted[job.lease.id] = left - 1
+        if left <= 1:
+            del self._unstarted[job.lease.id]
+            self._left.pop(job.lease.id).set_result(None)
+
+    def _granted(self, pool: str, grant: Grant) -> None:
+        if self._parts.pools.epoch_changed(pool, grant.epoch):
+            self._spawn(self._in_thread(self._remember_epoch, pool, grant.epoch))
+
+    def _remember_epoch(self, pool: str, epoch: str) -> None:
+        with self._parts.database.begin() as conn:
+            self._parts.pools.store_epoch(conn, pool, epoch)
+
+    async def _start(self, starts: Sequence[Start]) -> set[UUID]:
+        return await self._in_thread(self._start_in_database, starts)
+
+    def _start_in_database(self, starts: Sequence[Start]) -> set[UUID]:
+        with self._parts.database.begin() as conn:
+            return start_jobs(conn, self.worker_id, starts)
+
+    async def _call(self, job: LaneJob) -> None:
+        self._in_flight += 1
+        self._calling[job.job.id] = job
+        try:
+            outcome = await self._attempt(job)
+        finally:
+            del self._calling[job.job.id]
+        self._parts.settler.add(outcome, self._settled)
+
+    def _settled(self) -> None:
+        was_full = self._free_calls() <= 0
+        self._in_flight -= 1
+        if was_full:
+            for lane in self._lanes.values():
+                lane.wake()
+
+    async def _attempt(self, job: LaneJob) -> Outcome:
+        await asyncio.sleep(max(0.0, job.slot_time - self._loop.time()))
+        ledger = self._ledger(job)
+        late = slot_expired(job, self._loop.time())
+        if job.cancelled or late:
+            self._report(job, Rejected(job.slot_id, job.cost, 0.0))
+            return execute.unsent(job, ledger.rates, cancelled=job.cancelled)
+        began = time.monotonic()
+        try:
+            return await self._request(job, began)
+        except ProviderError as error:
+            return await self._fail(job, error.failure, latency=time.monotonic() - began)
+        except MalformedReply as error:
+            failure = outcome_unknown("malformed_reply", str(error), status_code=200)
+            return await self._fail(job, failure, latency=time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001  a bug in handling one answer must not lose the job or its attempt
+            _log.error("call.bug", exc_info=error, extra={"job_id": str(job.job.id)})
+            failure = outcome_unknown("internal_error", f"{type(error).__name__}: {error}")
+            return await self._fail(job, failure, latency=time.monotonic() - began)
+
+    async def _request(self, job: LaneJob, began: float) -> Outcome:
+        operation = operation_for(job.job.url)
+        if operation is None:
+            message = f"this worker does not know {job.job.url}; it is older than the submitter: update it"
+            raise ProviderError(Failure(FailureKind.REFUSED, "unsupported_url", None, message))
+        answer = await self._parts.provider.call(
+            job.job.url, operation.outgoing(job.job.body), client_request_id=str(job.attempt_id)
+        )
+        latency = time.monotonic() - began
+        reply = operation.read(job.job.body, answer.body)
+        self._report(job, execute.limiter_success(job, reply.usage, answer.headers))
+        stored = []
+        if reply.images:
+            owner = job.job
+            stored = await self._parts.pictures.land(reply.images, project_id=owner.project_id, job_id=owner.id)
+        return execute.succeeded(job, answer, reply, stored=stored, latency=latency, ledger=self._ledger(job))
+
+    async def _fail(self, job: LaneJob, failure: Failure, *, latency: float) -> Outcome:
+        self._report(job, execute.limiter_failure(job, failure))
+        failed = execute.failed(job, failure, latency=latency, ledger=self._ledger(job), rng=self._rng)
+        if failed.pause_reason is not None:
+            await self._pause(job.lease, failed.pause_reason)
+        return failed.outcome
+
+    async def _pause(self, lease: ClaimedLease, reason: str) -> None:
+        _log.error("deployment.paused", extra={"model": lease.model, "pool": lease.pool_name, "reason": reason})
+        try:
+            await self._in_thread(self._parts.pause, lease, reason)
+        except (DBAPIError, OSError) as error:
+            # The next job to meet the same answer will pause it.
+            _log.warning("deployment.pause_failed", extra={"model": lease.model, "error": str(error)})
+
+    def _report(self, job: LaneJob, what: Settled | Rejected) -> None:
+        """Give the slot back once, with the first that is known of the call."""
+        if job.reported:
+            return
+        job.reported = True
+        lane = self._lanes[job.lease.pool_name]
+        lane.report(settled=what) if isinstance(what, Settled) else lane.report(rejected=what)
+
+    def _ledger(self, job: LaneJob) -> execute.Ledger:
+        return execute.Ledger(self._parts.prices, self._parts.pools.rates(job.lease.pool_name), datetime.now(UTC))
+
+    def _mark_cancelled(self, job_ids: list[UUID]) -> None:
+        for job_id in job_ids:
+            if (job := self._calling.get(job_id)) is not None:
+                job.cancelled = True
+
+    def _forsake(self, new_worker_id: UUID) -> None:
+        self.worker_id = new_worker_id
+        for lane in self._lanes.values():
+            for job in lane.take_waiting():
+                self._job_left(job)
+
+    async def _hand_back_all(self) -> None:
+        jobs = [job for lane in self._lanes.values() for job in lane.take_waiting()]
+        if not jobs:
+            return
+        pairs = [(job.job.id, job.lease.id) for job in jobs]
+        try:
+            await self._in_thread(self._hand_back_in_database, pairs)
+        except DBAPIError as error:
+            # They stay leased to this worker and come back when it has signed off or been given up.
+            _log.warning("hand_back.failed", extra={"jobs": len(pairs), "error": str(error.orig)})
+        for job in jobs:
+            self._job_left(job)
+
+    def _hand_back_in_database(self, pairs: list[tuple[UUID, UUID]]) -> None:
+        with self._parts.database.begin() as conn:
+            hand_back(conn, pairs)
+
+    async def _report_all(self) -> None:
+        """Give lanes a moment to tell the limiter what ended, so that its count of calls in flight is right."""
+        deadline = self._loop.time() + _REPORT_SECONDS
+        while self._loop.time() < deadline:
+            if all(lane.idle for lane in self._lanes.values()):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        return await self._loop.run_in_executor(self._executor, work, *arguments)

@@ -1,0 +1,48 @@
+"""The Celery app: one task, and the signals that begin and end the process's life."""
+
+import logging
+from uuid import UUID
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+
+from pressroom.jobs.publish import RUN_LEASE, celery_settings
+from pressroom.logs import configure_logging
+from worker.assembly import Servers
+from worker.life import WorkerLife
+
+_log = logging.getLogger("pressroom.worker")
+
+
+def make_app(servers: Servers) -> Celery:
+    """An app whose worker runs leases. One per process."""
+    settings = servers.settings
+    app = Celery("pressroom")
+    app.conf.update(celery_settings(servers.redis_url, settings.redis_prefix))
+    lives: list[WorkerLife] = []
+
+    @app.task(name=RUN_LEASE)  # type: ignore[untyped-decorator]
+    def run_lease(lease_id: str) -> None:
+        for life in lives:
+            life.run_lease(UUID(lease_id))
+
+    def configure(**_: object) -> None:
+        configure_logging(settings.log_level, sandbox=settings.uses_sandbox)
+
+    def begin(**_: object) -> None:
+        lives.append(WorkerLife(servers))
+
+    def begin_end(**_: object) -> None:
+        for life in lives:
+            life.begin_end()
+
+    def end(**_: object) -> None:
+        for life in lives:
+            if not life.end():
+                _log.error("worker.calls_left_behind")
+
+    setup_logging.connect(configure, weak=False)
+    worker_init.connect(begin, weak=False)
+    worker_shutting_down.connect(begin_end, weak=False)
+    worker_shutdown.connect(end, weak=False)
+    return app

@@ -1,0 +1,151 @@
+"""Puts a worker process together from its settings."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import redis
+import redis.asyncio
+from sqlalchemy import Connection
+from sqlalchemy import Engine as Database
+
+from pressroom.database import connect
+from pressroom.errors import PressroomError
+from pressroom.jobs.engine import EngineParts
+from pressroom.jobs.lease import ClaimedLease
+from pressroom.jobs.pictures import PictureBounds, PictureStore
+from pressroom.jobs.pool_state import PoolStates
+from pressroom.jobs.publish import CeleryPublisher
+from pressroom.jobs.settler import Settler
+from pressroom.jobs.stop_deployment import stop_deployment
+from pressroom.limits.costs import Cost
+from pressroom.limits.pool_limits import PoolLimits
+from pressroom.limits.redis_limiter import LimiterAdmin, RedisLimiter
+from pressroom.money.price_book import load_price_book, sync_catalog_prices
+from pressroom.providers.client import ProviderClient
+from pressroom.settings import Settings
+from pressroom.storage import ObjectStore
+
+SANDBOX_KEY = "sandbox"
+"""The sandbox takes any key; a real one must never be sent to it."""
+
+_T = TypeVar("_T")
+
+
+class NotConfigured(PressroomError):
+    """A setting that a worker cannot do without is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What a worker process holds for its whole life, whatever becomes of its engine."""
+
+    settings: Settings
+    database: Database
+    redis_url: str
+    admin: LimiterAdmin
+    publisher: CeleryPublisher
+    host: str
+
+
+def connect_servers(settings: Settings) -> Servers:
+    """Clients for the servers that the settings name. Nothing connects before first use. Raises NotConfigured."""
+    if settings.database_url is None or settings.redis_url is None or settings.s3_bucket is None:
+        raise NotConfigured(
+            "a worker needs PRESSROOM_DATABASE_URL, PRESSROOM_REDIS_URL and PRESSROOM_S3_BUCKET "
+            "(`pressroom up` starts a local stack and sets them)"
+        )
+    redis_url = settings.redis_url.get_secret_value()
+    return Servers(
+        settings=settings,
+        database=connect(settings.database_url.get_secret_value(), application="pressroom-worker", pool_size=8),
+        redis_url=redis_url,
+        admin=LimiterAdmin(redis.Redis.from_url(redis_url, socket_timeout=5), prefix=settings.redis_prefix),
+        publisher=CeleryPublisher(redis_url, settings.redis_prefix),
+        host=socket.gethostname(),
+    )
+
+
+def make_parts(servers: Servers) -> EngineParts:
+    """The engine's parts; call it on the engine's loop. Raises what an unreachable database raises."""
+    settings = servers.settings
+    with servers.database.begin() as conn:
+        sync_catalog_prices(conn)
+        prices = load_price_book(conn)
+    key = settings.openai_api_key
+    provider = ProviderClient(
+        settings.provider_address(),
+        api_key=key.get_secret_value() if key is not None else SANDBOX_KEY,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    pools = PoolStates()
+
+    def pause(lease: ClaimedLease, reason: str) -> None:
+        with servers.database.begin() as conn:
+            stop_deployment(conn, servers.admin, lease.deployment_id, reason)
+
+    return EngineParts(
+        database=servers.database,
+        limiter=_make_limiter(servers, pools),
+        pools=pools,
+        provider=provider,
+        pictures=_make_pictures(settings, provider),
+        prices=prices,
+        settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds),
+        pause=pause,
+    )
+
+
+def _make_limiter(servers: Servers, pools: PoolStates) -> RedisLimiter:
+    async def books(read: Callable[[Connection, str], _T], pool: str) -> _T:
+        def work() -> _T:
+            with servers.database.connect() as conn:
+                return read(conn, pool)
+
+        return await asyncio.to_thread(work)
+
+    async def limits_for(pool: str) -> PoolLimits:
+        return pools.limits(pool)
+
+    async def epoch_for(pool: str) -> str | None:
+        return pools.epoch(pool)
+
+    async def running_for(pool: str) -> int:
+        return await books(pools.running, pool)
+
+    async def day_used_for(pool: str) -> Cost:
+        return await books(pools.day_used, pool)
+
+    client = redis.asyncio.Redis.from_url(servers.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    return RedisLimiter(
+        client,
+        limits_for=limits_for,
+        running_for=running_for,
+        epoch_for=epoch_for,
+        day_used_for=day_used_for,
+        prefix=servers.settings.redis_prefix,
+    )
+
+
+def _make_pictures(settings: Settings, provider: ProviderClient) -> PictureStore:
+    secret = settings.s3_secret_access_key
+    store = ObjectStore(
+        settings.s3_bucket or "",
+        endpoint_url=settings.s3_endpoint_url,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret is not None else None,
+        region=settings.s3_region,
+    )
+    bounds = PictureBounds(
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        memory_bytes=settings.image_memory_bytes,
+    )
+    return PictureStore(
+        store,
+        bounds,
+        spool_dir=settings.data_dir / "spool",
+        fetch=lambda url, max_bytes: provider.fetch(url, max_bytes=max_bytes),
+    )

@@ -1,0 +1,69 @@
+"""Keeps the process's registration alive, notices when it was given up, and hears of cancelled jobs."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import psutil
+from sqlalchemy import Engine as Database
+
+from pressroom.jobs import workers
+from pressroom.jobs.engine import JobEngine
+
+_log = logging.getLogger("pressroom.worker")
+
+
+class Heartbeat:
+    """`beat` is one turn. `healthy_for` says how long beats have come through without a gap."""
+
+    def __init__(self, database: Database, engine: JobEngine, *, host: str, gap_seconds: float) -> None:
+        self._database = database
+        self._engine = engine
+        self._host = host
+        self._gap_seconds = gap_seconds
+        self._last = self._since = time.monotonic()
+        self.worker_id: UUID = engine.worker_id
+
+    def beat(self) -> None:
+        """Renew the registration. Raises what an unreachable database raises."""
+        with self._database.begin() as conn:
+            if workers.beat(conn, self.worker_id):
+                asked = workers.cancels_asked(conn, self.worker_id)
+            else:
+                asked = []
+                self._register_again(workers.register(conn, host=self._host, pid=os.getpid()))
+        now = time.monotonic()
+        if now - self._last > self._gap_seconds:
+            self._since = now
+        self._last = now
+        if asked:
+            self._engine.ask_cancel(asked)
+
+    def healthy_for(self) -> float:
+        """Seconds of unbroken beating; 0 when the last beat is too old."""
+        now = time.monotonic()
+        return now - self._since if now - self._last <= self._gap_seconds else 0.0
+
+    def _register_again(self, worker_id: UUID) -> None:
+        """We were silent too long, and others have our jobs now. What we still call is booked when it answers."""
+        _log.error("worker.was_given_up", extra={"worker_id": str(self.worker_id), "new_worker_id": str(worker_id)})
+        self.worker_id = worker_id
+        self._engine.forsake(worker_id)
+
+
+class ParentWatch:
+    """For workers that a command started: end when that command is gone, however it ended."""
+
+    def __init__(self, pid: int, on_gone: Callable[[], None]) -> None:
+        self._parent = psutil.Process(pid)
+        self._on_gone = on_gone
+        self._told = False
+
+    def look(self) -> None:
+        """One turn."""
+        if not self._told and not self._parent.is_running():
+            self._told = True
+            _log.warning("worker.parent_gone", extra={"pid": self._parent.pid})
+            self._on_gone()

@@ -1,0 +1,82 @@
+"""The life of a worker process: registered, beating, dispatching, and ending in order."""
+
+import logging
+import os
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+
+from pressroom.jobs import workers
+from pressroom.jobs.engine import JobEngine
+from pressroom.jobs.lease import claim_lease, hand_back
+from worker.assembly import Servers, make_parts
+from worker.dispatching import Dispatching
+from worker.heartbeat import Heartbeat
+from worker.loop import EngineThread
+from worker.repeating import Repeating
+
+_STOP_MARGIN_SECONDS = 5.0
+
+_log = logging.getLogger("pressroom.worker")
+
+
+class WorkerLife:
+    """One per process. Made running; `run_lease` from any thread; then `begin_end` and `end`."""
+
+    def __init__(self, servers: Servers) -> None:
+        """Register, start the engine, and start beating and dispatching. Raises what a server that is down raises."""
+        self._servers = servers
+        settings = servers.settings
+        with servers.database.begin() as conn:
+            worker_id = workers.register(conn, host=servers.host, pid=os.getpid())
+        self._ending = False
+        self._engine_thread = EngineThread(
+            lambda: make_parts(servers), worker_id=worker_id, max_in_flight=settings.worker_max_in_flight
+        )
+        self._engine: JobEngine = self._engine_thread.start()
+        self._heartbeat = Heartbeat(
+            servers.database, self._engine, host=servers.host, gap_seconds=settings.worker_dead_after_seconds / 2
+        )
+        dispatching = Dispatching(servers, self._engine_thread.pools, self._heartbeat.healthy_for)
+        self._beating = Repeating("heartbeat", self._heartbeat.beat, settings.heartbeat_interval_seconds)
+        self._dispatching = Repeating("dispatch", dispatching.turn, settings.dispatch_interval_seconds)
+        self._beating.start()
+        self._dispatching.start()
+        _log.info("worker.started", extra={"worker_id": str(worker_id), "pid": os.getpid()})
+
+    def run_lease(self, lease_id: UUID) -> None:
+        """Claim the lease and return when none of its jobs waits here any more. A stale message does nothing."""
+        if self._ending:
+            return
+        with self._servers.database.begin() as conn:
+            lease = claim_lease(conn, lease_id, self._engine.worker_id)
+        if lease is None:
+            return
+        if lease.base_url != self._servers.settings.provider:
+            # Only workers with that provider's key may call it; the books show the jobs as queued for one.
+            _log.error("lease.not_ours", extra={"lease_id": str(lease_id), "base_url": lease.base_url})
+            with self._servers.database.begin() as conn:
+                hand_back(conn, [(job.id, lease.id) for job in lease.jobs])
+            return
+        self._engine.take(lease).result()
+
+    def begin_end(self) -> None:
+        """Stop taking leases, hand back what has not started, let calls finish. Returns at once."""
+        self._ending = True
+        self._dispatching.stop()
+        self._engine_thread.drain(self._servers.settings.drain_seconds)
+
+    def end(self) -> bool:
+        """Wait for the calls, for `drain_seconds` at most, and sign off. False if some had to be left behind."""
+        self.begin_end()
+        finished = self._engine_thread.join(2 * self._servers.settings.drain_seconds + _STOP_MARGIN_SECONDS)
+        self._dispatching.stop(_STOP_MARGIN_SECONDS)
+        self._beating.stop(_STOP_MARGIN_SECONDS)
+        worker_id = self._heartbeat.worker_id
+        try:
+            with self._servers.database.begin() as conn:
+                workers.sign_off(conn, worker_id)
+        except DBAPIError as error:
+            _log.warning("worker.sign_off_failed", extra={"worker_id": str(worker_id), "error": str(error.orig)})
+        _log.info("worker.stopped", extra={"worker_id": str(worker_id), "finished": finished})
+        return finished
