@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from pressroom.errors import Problem
+from pressroom.errors import PressroomError, Problem
 from pressroom.money.prices import PriceRow
 
 Body = Mapping[str, Any]
@@ -64,7 +64,7 @@ class Reply:
     usage: Usage
 
 
-class MalformedReply(Exception):
+class MalformedReply(PressroomError):
     """The provider answered 200 with something that is not an answer; whether it billed is unknown."""
 
 
