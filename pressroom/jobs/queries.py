@@ -1,0 +1,266 @@
+"""What people and programs ask about batches and jobs. Reads only; every answer is one project's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models import DEFAULT_PROJECT_ID, JobState
+from pressroom.errors import InvalidInput, NotFound, Problem
+from pressroom.ids import show_id
+from pressroom.jobs.selection import Selection
+
+# A batch goes to one provider, so its first line tells which.
+_BATCH = """
+    SELECT b.id, b.input_name, b.state, b.metadata, b.total, b.succeeded, b.failed, b.cancelled, b.expired,
+      b.est_cost_usd, b.cost_usd, b.at_risk_usd, b.created_at, b.finished_at,
+      coalesce((SELECT d.is_sandbox FROM jobs j JOIN deployments d ON d.id = j.deployment_id
+        WHERE j.batch_id = b.id ORDER BY j.line_no LIMIT 1), false) AS is_sandbox
+    FROM batches b
+"""
+
+_OUT = text(
+    """
+    SELECT j.state, count(*)::int AS n FROM jobs j
+    WHERE j.lease_id IS NOT NULL AND j.batch_id = :batch GROUP BY 1
+    """
+)
+_IN_BACKOFF = text("SELECT count(*)::int FROM jobs WHERE state = 'queued' AND run_at IS NOT NULL AND batch_id = :batch")
+
+_JOB_COLUMNS = """
+    j.id, j.batch_id, j.line_no, j.custom_id, d.model, j.url, j.state, d.is_sandbox, j.calls, j.attempts_used,
+    j.max_attempts, j.est_cost_usd, j.cost_usd, j.error_code, j.run_at, j.deadline, j.superseded_by, j.created_at,
+    j.started_at, j.finished_at
+"""
+
+_ATTEMPTS = text(
+    """
+    SELECT id, number, outcome, started_at, finished_at, status_code, error_code, error_message, request_id, usage,
+      service_tier, est_cost_usd, cost_usd, at_risk_usd
+    FROM attempts WHERE job_id = :id ORDER BY number
+    """
+)
+_ARTIFACTS = text(
+    """
+    SELECT id, kind, position, key, content_type, byte_size, sha256, width, height
+    FROM artifacts WHERE job_id = :id ORDER BY position, kind
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch and its counters, as the transactions that ended its jobs left them."""
+
+    id: UUID
+    input_name: str
+    state: str
+    metadata: dict[str, Any]
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+    est_cost_usd: Decimal
+    cost_usd: Decimal
+    at_risk_usd: Decimal
+    created_at: datetime
+    finished_at: datetime | None
+    is_sandbox: bool
+
+    @property
+    def done(self) -> int:
+        """Jobs in a final state."""
+        return self.succeeded + self.failed + self.cancelled + self.expired
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that have not ended."""
+        return self.total - self.done
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """A batch in motion. `running` calls are on their way, `waiting` jobs pause before another attempt."""
+
+    batch: BatchRow
+    running: int
+    leased: int
+    waiting: int
+
+    @property
+    def queued(self) -> int:
+        """Jobs ready and not yet taken. The counts are of slightly different moments, so never below zero."""
+        return max(0, self.batch.unfinished - self.running - self.leased - self.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as lists show it."""
+
+    id: UUID
+    batch_id: UUID | None
+    line_no: int | None
+    custom_id: str | None
+    model: str
+    url: str
+    state: str
+    is_sandbox: bool
+    calls: int
+    attempts_used: int
+    max_attempts: int
+    est_cost_usd: Decimal
+    cost_usd: Decimal | None
+    error_code: str | None
+    run_at: datetime | None
+    deadline: datetime | None
+    superseded_by: UUID | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One call to the provider."""
+
+    id: UUID
+    number: int
+    outcome: str
+    started_at: datetime
+    finished_at: datetime | None
+    status_code: int | None
+    error_code: str | None
+    error_message: str | None
+    request_id: str | None
+    usage: dict[str, Any] | None
+    service_tier: str | None
+    est_cost_usd: Decimal
+    cost_usd: Decimal | None
+    at_risk_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """A stored object of a job."""
+
+    id: UUID
+    kind: str
+    position: int
+    key: str
+    content_type: str
+    byte_size: int
+    sha256: str
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """Everything about one job. `body` is the request; the answer is null until it ended."""
+
+    job: JobRow
+    body: dict[str, Any]
+    status_code: int | None
+    answer: dict[str, Any] | None
+    error: dict[str, Any] | None
+    attempts: Sequence[AttemptRow]
+    artifacts: Sequence[ArtifactRow]
+
+
+def find_project(conn: Connection, name: str | None) -> UUID:
+    """The project of that name, or the default one. Raises NotFound."""
+    if name is None:
+        return DEFAULT_PROJECT_ID
+    found = conn.execute(text("SELECT id FROM projects WHERE name = :name"), {"name": name}).scalar_one_or_none()
+    if found is None:
+        known = ", ".join(conn.execute(text("SELECT name FROM projects ORDER BY name LIMIT 20")).scalars())
+        raise NotFound(f"there is no project {name!r}: the projects are {known}")
+    return UUID(str(found))
+
+
+def parse_states(names: Sequence[str]) -> list[JobState]:
+    """Job states by name. Raises InvalidInput."""
+    known = [state.value for state in JobState]
+    for name in names:
+        if name not in known:
+            raise InvalidInput([Problem("state", "is not a job state", f"Use one of {', '.join(known)}", value=name)])
+    return [JobState(name) for name in names]
+
+
+def find_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchRow:
+    """One batch. Raises NotFound."""
+    query = text(f"{_BATCH} WHERE b.id = :id AND b.project_id = :project_id")
+    row = conn.execute(query, {"id": batch_id, "project_id": project_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no batch {show_id('batch', batch_id)}: `pressroom batches list` shows all there are")
+    return BatchRow(**row._mapping)
+
+
+def list_batches(
+    conn: Connection, project_id: UUID, *, states: Sequence[str] = (), limit: int = 20, before: UUID | None = None
+) -> list[BatchRow]:
+    """Newest first; `before` continues after the last id of the page before."""
+    where, bound = "b.project_id = :project_id", {"project_id": project_id, "limit": limit}
+    if states:
+        where, bound = f"{where} AND b.state = ANY(CAST(:states AS batch_state[]))", bound | {"states": list(states)}
+    if before is not None:
+        where, bound = f"{where} AND b.id < :before", bound | {"before": before}
+    rows = conn.execute(text(f"{_BATCH} WHERE {where} ORDER BY b.id DESC LIMIT :limit"), bound)
+    return [BatchRow(**row._mapping) for row in rows]
+
+
+def batch_progress(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchProgress:
+    """From the batch's counters and two small partial indexes; finished and queued jobs are never counted."""
+    batch = find_batch(conn, project_id, batch_id)
+    if not batch.unfinished:
+        return BatchProgress(batch, 0, 0, 0)
+    out = {row.state: row.n for row in conn.execute(_OUT, {"batch": batch_id})}
+    waiting = conn.execute(_IN_BACKOFF, {"batch": batch_id}).scalar_one()
+    return BatchProgress(batch, running=out.get("running", 0), leased=out.get("leased", 0), waiting=waiting)
+
+
+def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UUID | None = None) -> list[JobRow]:
+    """Newest first; `before` continues after the last id of the page before."""
+    where, bound = which.where()
+    if before is not None:
+        where, bound = f"{where} AND j.id < :before", bound | {"before": before}
+    query = f"""
+        SELECT {_JOB_COLUMNS} FROM jobs j JOIN deployments d ON d.id = j.deployment_id
+        WHERE {where} ORDER BY j.id DESC LIMIT :limit
+    """  # noqa: S608  (conditions come from Selection, values are bound)
+    return [JobRow(**row._mapping) for row in conn.execute(text(query), bound | {"limit": limit})]
+
+
+def count_jobs(conn: Connection, which: Selection) -> dict[str, int]:
+    """How many jobs are selected, by state."""
+    where, bound = which.where()
+    query = f"SELECT j.state, count(*)::int AS n FROM jobs j WHERE {where} GROUP BY 1 ORDER BY 1"  # noqa: S608
+    return {row.state: row.n for row in conn.execute(text(query), bound)}
+
+
+def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:
+    """One job with its request, answer, attempts and artifacts. Raises NotFound."""
+    query = f"""
+        SELECT {_JOB_COLUMNS}, q.body AS request, r.status_code, r.body AS answer, r.error
+        FROM jobs j JOIN deployments d ON d.id = j.deployment_id JOIN job_requests q ON q.job_id = j.id
+        LEFT JOIN job_results r ON r.job_id = j.id WHERE j.id = :id AND j.project_id = :project_id
+    """  # noqa: S608
+    row = conn.execute(text(query), {"id": job_id, "project_id": project_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"there is no job {show_id('job', job_id)}: `pressroom jobs list` shows the newest")
+    rest = dict(row)
+    body, status_code, answer, error = (rest.pop(name) for name in ("request", "status_code", "answer", "error"))
+    return JobDetail(
+        job=JobRow(**rest),
+        body=body,
+        status_code=status_code,
+        answer=answer,
+        error=error,
+        attempts=[AttemptRow(**a._mapping) for a in conn.execute(_ATTEMPTS, {"id": job_id})],
+        artifacts=[ArtifactRow(**a._mapping) for a in conn.execute(_ARTIFACTS, {"id": job_id})],
+    )
