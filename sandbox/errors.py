@@ -134,7 +134,7 @@ def out_of_range(param: str, kind: str, value: float, *, bound: float, above: bo
     extreme, sign, side = ("maximum", "<=", "above_max") if above else ("minimum", ">=", "below_min")
     message = (
         f"Invalid '{param}': {kind} {'above' if above else 'below'} {extreme} value. "
-        f"Expected a value {sign} {bound:g}, but got {value:g} instead."
+        f"Expected a value {sign} {bound:g}, but got {value} instead."
     )
     return invalid(param, message, code=f"{kind}_{side}_value")
 
