@@ -66,5 +66,5 @@ def test_a_price_that_calls_were_billed_by_cannot_be_edited(connection: Connecti
     dearer = entry.prices[0].model_copy(update={"per_image": {"256x256": Decimal("0.02")}})
     edited = Catalog({"dall-e-2": entry.model_copy(update={"prices": (dearer,)})})
 
-    with pytest.raises(Conflict, match="per_image of dall-e-2 .* give the new price a new effective_from"):
+    with pytest.raises(Conflict, match=r"per_image of dall-e-2 .* give the new price a new effective_from"):
         sync_catalog_prices(connection, edited)
