@@ -1,12 +1,27 @@
 """The configuration refuses what it does not know, and says which field and what to do."""
 
+import re
+import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from sandbox.config import ConfigError, parse_config, patch_config
+from sandbox.config import (
+    ChatText,
+    Config,
+    ConfigError,
+    FaultKind,
+    FaultRule,
+    Limits,
+    Match,
+    ModelSpec,
+    parse_config,
+    patch_config,
+)
 from sandbox.main import load_config
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "sandbox.md"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +84,25 @@ def test_files_may_be_json_or_toml(tmp_path: Path) -> None:
 
     assert load_config(toml) == load_config(other)
     assert load_config(toml).limits["gpt-4o-mini"].rpm == 600
+
+
+def test_the_documented_configuration_loads() -> None:
+    example = re.search(r"```toml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert example is not None
+    config = parse_config(tomllib.loads(example[1]))
+    assert set(tomllib.loads(example[1])) == set(Config.model_fields)
+    assert config.limits["gpt-4o-mini"].rpm == 600
+
+
+def test_every_field_and_fault_is_documented() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8").replace("`…_", "`rate_limit_")
+    fields = {name for model in (Limits, FaultRule, Match, ModelSpec, ChatText) for name in model.model_fields}
+    # Those of a model that only matter when one is added, and are explained where they are defined.
+    fields -= {"context_window", "max_output_tokens", "shares_limits_with"}
+
+    assert [name for name in fields if not re.search(rf"\b{name}\b", text)] == []
+    assert [kind for kind in get_args(FaultKind) if f"`{kind}`" not in text] == []
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
