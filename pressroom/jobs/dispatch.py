@@ -141,12 +141,11 @@ def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID
     if row is None:
         return {}
     rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
-    claimed = _fill(conn, pool, rates, policy)
-    return _write_leases(conn, pool, claimed, policy.lease_max_jobs)
+    return _fill(conn, pool, rates, policy)
 
 
-def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> list[ClaimedJob]:
-    """Claim until `ahead_seconds` of the pool are out; sizes are only known once claimed, so in a few steps.
+def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> dict[UUID, int]:
+    """Claim and lease until `ahead_seconds` of the pool are out; sizes are only known once claimed, so in a few steps.
 
     A pool slower than one job in `ahead_seconds` still gets one ahead.
     """
@@ -155,18 +154,20 @@ def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> 
     left_jobs = policy.unlimited_ahead_jobs - int(ahead.jobs)
     left_seconds = policy.ahead_seconds - float(ahead.seconds)
     mean_seconds = max(rates.request_seconds, rates.image_seconds) or left_seconds / 10
-    claimed: list[ClaimedJob] = []
+    leases: dict[UUID, int] = {}
     while left_jobs > 0 and (rates.unlimited or left_seconds > 0):
         want = left_jobs if rates.unlimited else max(1, min(left_jobs, int(left_seconds / mean_seconds)))
-        got = _claim(conn, pool, want, rates, flows=policy.flows_per_claim, paused=paused)
+        got, short = _claim(conn, pool, want, rates, flows=policy.flows_per_claim, paused=paused)
+        leases |= _write_leases(conn, pool, got, policy.lease_max_jobs)
+        if short and not paused:
+            conn.execute(_SLEEP, {"ids": short})
         if not got:
             break
-        claimed.extend(got)
         seconds = sum(job.seconds for job in got)
         left_jobs -= len(got)
         left_seconds -= seconds
         mean_seconds = max(seconds / len(got), 1e-6)
-    return claimed
+    return leases
 
 
 def _paused_deployments(conn: Connection, pool: int) -> list[int]:
@@ -174,7 +175,10 @@ def _paused_deployments(conn: Connection, pool: int) -> list[int]:
     return list(conn.execute(query, {"pool": pool}).scalars())
 
 
-def _claim(conn: Connection, pool: int, want: int, rates: Rates, *, flows: int, paused: list[int]) -> list[ClaimedJob]:
+def _claim(
+    conn: Connection, pool: int, want: int, rates: Rates, *, flows: int, paused: list[int]
+) -> tuple[list[ClaimedJob], list[int]]:
+    """The jobs, locked and charged to their flows, and the flows that had fewer than they were asked for."""
     parameters: Mapping[str, Any] = {
         "pool": pool,
         "want": want,
@@ -186,9 +190,7 @@ def _claim(conn: Connection, pool: int, want: int, rates: Rates, *, flows: int, 
     }
     rows = conn.execute(_CLAIM, parameters).all()
     short = [row.short_flow for row in rows if row.short_flow is not None]
-    if short and not paused:
-        conn.execute(_SLEEP, {"ids": short})
-    return [ClaimedJob(row.id, row.deployment_id, row.seconds) for row in rows if row.id is not None]
+    return [ClaimedJob(row.id, row.deployment_id, row.seconds) for row in rows if row.id is not None], short
 
 
 def _write_leases(conn: Connection, pool: int, claimed: list[ClaimedJob], lease_max_jobs: int) -> dict[UUID, int]:

@@ -25,13 +25,13 @@ class Publisher(Protocol):
 def celery_settings(redis_url: str, prefix: str) -> dict[str, object]:
     """Celery as a carrier of hints: early acks, no results, no events, no visibility-timeout redelivery of our work.
 
-    `socket_timeout` is not optional: without it a half-open connection wedges a worker for good.
+    `socket_timeout` is not optional: without it a half-open connection wedges a worker for good. Prefetch stays on:
+    `worker_disable_prefetch` takes only one round of messages a second (measured: 200 jobs/s instead of 700).
     """
     return {
         "broker_url": redis_url,
         "task_default_queue": QUEUE,
         "task_acks_late": False,
-        "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
