@@ -85,7 +85,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _loop_factory() -> Any:
     try:
-        import uvloop
+        import uvloop  # optional: asyncio's own loop serves too, for about 0.01 ms more a call
     except ImportError:
         return None
     return uvloop.new_event_loop
