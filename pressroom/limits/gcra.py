@@ -146,14 +146,15 @@ class Pool:
         """The dimensions that have a limit."""
         return [bucket for bucket in self.buckets if bucket.rate is not None]
 
-    def set_limits(self, limits: PoolLimits) -> None:
-        """Use these limits from now on."""
+    def set_limits(self, limits: PoolLimits, *, now: float = 0.0) -> None:
+        """Use these limits from `now` on."""
+        now = max(self.now, now)
         setting, default = limits.per_second(source="setting"), limits.per_second(source="default")
         self.concurrency = limits.concurrency or 0
         for bucket in self.buckets:
             bucket.setting, bucket.default = setting.get(bucket.name), default.get(bucket.name)
             bucket.burst = bucket.period if bucket.daily else limits.burst_seconds
-            bucket.choose_rate(self.now)
+            bucket.choose_rate(now)
 
     def advance(self, now: float) -> None:
         """Move to `now`; a clock that stepped back stands still instead."""
