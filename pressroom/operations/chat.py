@@ -4,7 +4,8 @@ How tokens are estimated (no tokenizer: half of the ingest budget would go to it
     input, likely    a quarter of the UTF-8 bytes of all text, 4 for each message, 3 for the reply's start, and the
                      catalog's typical figure for each picture
     input, at most   every byte of text, 8 for each message, 16 for the frame, the catalog's largest figure for each
-                     picture; never more than the model's context (a token is at least one byte)
+                     picture (a token is at least one byte)
+    both             never more than the model's context
     output, likely   the model's typical answer, or the limit asked for where that is lower
     output, at most  the limit asked for, else the model's maximum
 `tokens` is what the provider's TPM account takes: the likely input plus the limit asked for (it is charged in full,
@@ -15,8 +16,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
 from pressroom.catalog.entries import CatalogModel
 from pressroom.catalog.load import catalog
 from pressroom.errors import Problem
@@ -24,7 +23,7 @@ from pressroom.money.cost import UnpricedUsage, per_million
 from pressroom.money.prices import LONG, PriceRow
 from pressroom.operations import checks
 from pressroom.operations.base import Body, Estimate, MalformedReply, Reply, Usage
-from pressroom.operations.messages import Size, measure, message_problems
+from pressroom.operations.messages import Size, json_length, measure, message_problems
 from pressroom.operations.replies import count, object_at, required_count, served_tier
 
 URL = "/v1/chat/completions"
@@ -137,8 +136,9 @@ class Chat:
         size = measure(body["messages"], entry.vision if entry is not None else None)
         for name in _SENT_AS_TEXT:
             if body.get(name) is not None:
-                size.text_bytes += len(orjson.dumps(body[name]))
-        likely_in = -(-size.text_bytes // 4) + 4 * size.messages + 3 + size.image_tokens
+                size.text_bytes += json_length(body[name])
+        bound_in = _within_context(_input_bound(size), entry)
+        likely_in = _within_context(-(-size.text_bytes // 4) + 4 * size.messages + 3 + size.image_tokens, entry)
         limit = output_limit(body)
         typical = (entry.typical_output_tokens if entry is not None else None) or TYPICAL_OUTPUT_TOKENS
         choices = body.get("n") or 1
@@ -147,7 +147,7 @@ class Chat:
         return Estimate(
             tokens=likely_in + (likely_out if limit is None else choices * limit),
             images=0,
-            cost_usd=_cost(price, entry, _input_bound(size, entry), bound_out, bound=True),
+            cost_usd=_cost(price, entry, bound_in, bound_out, bound=True),
             expected_usd=_cost(price, entry, likely_in, likely_out, bound=False),
         )
 
@@ -201,10 +201,13 @@ def _max_output(entry: CatalogModel | None) -> int:
     return (entry.max_output_tokens if entry is not None else None) or MAX_OUTPUT_TOKENS
 
 
-def _input_bound(size: Size, entry: CatalogModel | None) -> int:
-    bound = size.text_bytes + _MESSAGE_BOUND * size.messages + _FRAME_BOUND + size.image_tokens_bound
+def _input_bound(size: Size) -> int:
+    return size.text_bytes + _MESSAGE_BOUND * size.messages + _FRAME_BOUND + size.image_tokens_bound
+
+
+def _within_context(tokens: int, entry: CatalogModel | None) -> int:
     context = entry.context_tokens if entry is not None else None
-    return bound if context is None else min(bound, context)
+    return tokens if context is None else min(tokens, context)
 
 
 def _cost(price: PriceRow, entry: CatalogModel | None, tokens_in: int, tokens_out: int, *, bound: bool) -> Decimal:

@@ -1,5 +1,6 @@
 """The `messages` of a chat: whether they can be sent, and how large they are."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +114,14 @@ def utf8_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def json_length(value: Any) -> int:
+    """Bytes of the value as JSON. What orjson does not take (whole numbers beyond 64 bits) goes the slow way."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:
+        return utf8_length(json.dumps(value, ensure_ascii=False))
+
+
 def measure(messages: Sequence[Mapping[str, Any]], vision: Vision | None) -> Size:
     """The size of messages that have no problems. The base64 of pictures is not text and is not counted as such."""
     size = Size(messages=len(messages))
@@ -125,7 +134,7 @@ def measure(messages: Sequence[Mapping[str, Any]], vision: Vision | None) -> Siz
                 _measure_part(size, part, vision)
         if len(message) > 2:
             rest = {key: value for key, value in message.items() if key not in ("role", "content")}
-            size.text_bytes += len(orjson.dumps(rest))
+            size.text_bytes += json_length(rest)
     return size
 
 
@@ -139,4 +148,4 @@ def _measure_part(size: Size, part: Mapping[str, Any], vision: Vision | None) ->
         size.image_tokens += typical
         size.image_tokens_bound += bound
     else:
-        size.text_bytes += len(orjson.dumps(part))
+        size.text_bytes += json_length(part)

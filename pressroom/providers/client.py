@@ -1,6 +1,7 @@
 """The door to the provider: the only module that knows the OpenAI SDK, whose errors stop here."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,9 +48,8 @@ class ProviderClient:
         self._openai = QuickOpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=self._http
         )
-        # Both log a line per call; what is worth logging of a call is on its attempt.
-        for name in ("httpx2", "openai"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        # It logs whole URLs, and those of pictures carry their own permission to be read.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
 
     async def call(self, url: str, body: Mapping[str, Any], *, client_request_id: str) -> Answer:
         """POST the body to a path as in a batch file (`/v1/chat/completions`). Never retried here.
@@ -60,7 +60,7 @@ class ProviderClient:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._openai.post(
                     url.removeprefix("/v1"),
-                    content=orjson.dumps(body),
+                    content=_encoded(body),
                     cast_to=httpx2.Response,
                     options={"headers": {"Content-Type": "application/json", CLIENT_REQUEST_ID: client_request_id}},
                 )
@@ -111,6 +111,14 @@ class ProviderClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # Whole numbers beyond 64 bits and lone surrogates, which the provider may judge.
+        return json.dumps(body).encode()
 
 
 async def _bounded(response: httpx2.Response, max_bytes: int) -> bytes:

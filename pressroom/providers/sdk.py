@@ -20,6 +20,11 @@ class QuickOpenAI(AsyncOpenAI):
         super().__init__(http_client=http_client, **options)
         self._ready: dict[str, tuple[httpx2.URL, httpx2.Headers, dict[str, Any]]] = {}
 
+    @property
+    def user_agent(self) -> str:
+        """The SDK's own, which would otherwise be made from this class's name."""
+        return f"AsyncOpenAI/Python {self._version}"
+
     def _build_request(self, options: Any, *, retries_taken: int = 0) -> httpx2.Request:
         content, asked = options.content, options.headers
         if not isinstance(content, bytes) or not isinstance(asked, dict) or CLIENT_REQUEST_ID not in asked:
@@ -50,5 +55,10 @@ class QuickOpenAI(AsyncOpenAI):
         response = await self._client._transport_for_url(request.url).handle_async_request(request)
         response.request = request
         response.headers.encoding = "latin-1"
-        await response.aread()
+        try:
+            await response.aread()
+        except BaseException:
+            # A cancelled or broken read must not keep its connection.
+            await response.aclose()
+            raise
         return response

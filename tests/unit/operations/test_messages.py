@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from pressroom.operations.messages import measure, message_problems, utf8_length
+from pressroom.operations.messages import json_length, measure, message_problems, utf8_length
 
 URL = "https://example.org/a.png"
 PICTURE = {"type": "image_url", "image_url": {"url": URL}}
@@ -71,3 +71,8 @@ def test_names_and_tool_calls_are_part_of_the_size() -> None:
 
     assert plain.text_bytes == 1
     assert calls.text_bytes > 100
+
+
+@pytest.mark.parametrize(("value", "length"), [({"a": 1}, 7), ([10**30], 33), ("é", 4)])
+def test_json_is_measured_even_where_the_quick_encoder_gives_up(value: Any, length: int) -> None:
+    assert json_length(value) == length
