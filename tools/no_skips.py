@@ -64,9 +64,9 @@ def main(paths: list[str]) -> int:
         outcomes = read_outcomes(path.read_text())
         left_out = faults(outcomes, shared_data_present=SHARED_DATA.is_dir())
         skipped = sum(outcome.skip is not None for outcome in outcomes)
-        print(f"{path.name}: {len(outcomes)} tests, {skipped} skipped, {len(left_out)} of them without permission")
+        print(f"{path.name}: {len(outcomes)} tests, {skipped} skipped, {len(left_out)} faults")
         for line in left_out:
-            print(f"  left out: {line}")
+            print(f"  {line}")
         failed = failed or bool(left_out)
     return 1 if failed else 0
 
