@@ -4,7 +4,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from pressroom.errors import PressroomError
 from pressroom.money.prices import PriceRow
-from pressroom.operations.base import Usage
+from pressroom.money.usage import Usage
 
 PLACES = Decimal("1E-10")
 """What the ledger's columns hold (models/base.py)."""

@@ -15,7 +15,7 @@ from pressroom.catalog.load import Catalog, catalog
 from pressroom.errors import Conflict, InvalidInput, Problem
 from pressroom.money.cost import cost
 from pressroom.money.prices import LONG, PriceRow, choose_price, price_tier
-from pressroom.operations.base import Usage
+from pressroom.money.usage import Usage
 
 INPUT_COLUMNS = ("input_usd", "cached_input_usd", "cache_write_usd", "image_input_usd", "cached_image_input_usd")
 OUTPUT_COLUMNS = ("output_usd", "image_output_usd")

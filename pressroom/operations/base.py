@@ -1,12 +1,13 @@
 """What an operation is: the thing a job can do at one endpoint, as pure functions over request and response."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
 from pressroom.errors import PressroomError, Problem
 from pressroom.money.prices import PriceRow
+from pressroom.money.usage import Usage as Usage
 
 Body = Mapping[str, Any]
 
@@ -22,27 +23,6 @@ class Estimate:
     images: int
     cost_usd: Decimal
     expected_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a call took, as the response says (or, for models that do not say, as the request implies).
-
-    `input_tokens` and `output_tokens` are whole: cached, cache-write and picture tokens are parts of them. Pictures are
-    billed by number at the price of `image_key` (`256x256`, `1024x1024/high`) where that is set, else by their tokens.
-    """
-
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    image_input_tokens: int = 0
-    image_output_tokens: int = 0
-    images: int = 0
-    service_tier: str = "default"
-    raw: Body = field(default_factory=dict)
-    cached_image_input_tokens: int = 0
-    image_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
