@@ -1,32 +1,34 @@
 """Put jobs on the books: `queued`, priced, in one transaction. From the commit on nothing can lose them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from models import PriorityClass
 from pressroom.ids import new_id
-from pressroom.jobs.flows import ensure_flow, wake_flows
+from pressroom.jobs.flows import FlowChange, change_flows, ensure_flow
 from pressroom.jobs.resolve import DeploymentRef
 from pressroom.operations.base import Estimate
 
-_CHUNK = 2000
+CHUNK = 2000
+"""Jobs in memory at a time."""
 
+# What is the same for all jobs of a model comes first, so that it is put together once.
 _COPY_JOBS = (
-    "COPY jobs (id, project_id, batch_id, line_no, custom_id, flow_id, deployment_id, url, state, priority, run_at,"
-    " deadline, max_attempts, est_tokens, est_images, est_cost_usd) FROM STDIN"
+    "COPY jobs (project_id, batch_id, max_attempts, state, flow_id, deployment_id, url, id, line_no, custom_id,"
+    " priority, run_at, deadline, est_tokens, est_images, est_cost_usd) FROM STDIN"
 )
 _COPY_REQUESTS = "COPY job_requests (job_id, body) FROM STDIN"
+_ESCAPES = (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A checked and priced request, ready to be inserted. `body` is the request as JSON text."""
 
     url: str
@@ -42,7 +44,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a submission's jobs belong."""
+    """Where a submission's jobs belong. `deployments` may find its entries only when asked for them."""
 
     project_id: UUID
     deployments: Mapping[str, DeploymentRef]
@@ -66,58 +68,78 @@ def insert_jobs(conn: Connection, jobs: Iterable[NewJob], to: Destination, *, ke
     `keep_ids` returns the new ids, for submissions small enough to want them.
     """
     inserted = Inserted()
-    flow_of = {
-        model: ensure_flow(conn, pool_id=ref.pool_id, project_id=to.project_id, priority_class=to.priority_class)
-        for model, ref in sorted(to.deployments.items())
-    }
+    flow_of: dict[str, int] = {}
+    _find_flows(conn, to.deployments, to, flow_of)
     ready: dict[int, int] = {}
     stream = iter(jobs)
-    while chunk := list(islice(stream, _CHUNK)):
+    while chunk := list(islice(stream, CHUNK)):
+        _find_flows(conn, {job.model for job in chunk}, to, flow_of)
         ids = _copy_chunk(conn, chunk, to, flow_of)
         for job in chunk:
             inserted.est_cost_usd += job.estimate.cost_usd
-            ready[flow_of[job.model]] = ready.get(flow_of[job.model], 0) + 1
+            flow = flow_of[job.model]
+            ready[flow] = ready.get(flow, 0) + 1
         inserted.total += len(chunk)
         if keep_ids:
             inserted.ids.extend(ids)
-    wake_flows(conn, ready)
+    # Not `wake_flows` alone: two submissions to several flows would lock them in any order, and could deadlock.
+    change_flows(conn, {flow: FlowChange(queued=count, ready=True) for flow, count in ready.items()})
     return inserted
+
+
+def _find_flows(conn: Connection, models: Iterable[str], to: Destination, flow_of: dict[str, int]) -> None:
+    for model in sorted(set(models) - flow_of.keys()):
+        flow_of[model] = ensure_flow(
+            conn,
+            pool_id=to.deployments[model].pool_id,
+            project_id=to.project_id,
+            priority_class=to.priority_class,
+        )
 
 
 def _copy_chunk(conn: Connection, chunk: list[NewJob], to: Destination, flow_of: Mapping[str, int]) -> list[UUID]:
     ids = [new_id() for _ in chunk]
+    shown = [job_id.hex for job_id in ids]
     cursor = conn.connection.cursor()
     try:
         with cursor.copy(_COPY_JOBS) as copy:
-            for row in _job_rows(ids, chunk, to, flow_of):
-                copy.write_row(row)
+            copy.write(_job_rows(shown, chunk, to, flow_of))
         with cursor.copy(_COPY_REQUESTS) as copy:
-            for job_id, job in zip(ids, chunk, strict=True):
-                copy.write_row((job_id, job.body))
+            copy.write("".join([f"{job_id}\t{_escape(job.body)}\n" for job_id, job in zip(shown, chunk, strict=True)]))
     finally:
         cursor.close()
     return ids
 
 
-def _job_rows(
-    ids: list[UUID], chunk: list[NewJob], to: Destination, flow_of: Mapping[str, int]
-) -> Iterator[tuple[Any, ...]]:
-    for job_id, job in zip(ids, chunk, strict=True):
-        yield (
-            job_id,
-            to.project_id,
-            to.batch_id,
-            job.line_no,
-            job.custom_id,
-            flow_of[job.model],
-            to.deployments[job.model].id,
-            job.url,
-            "queued",
-            job.priority,
-            job.run_at,
-            job.deadline,
-            to.max_attempts,
-            job.estimate.tokens,
-            job.estimate.images,
-            job.estimate.cost_usd,
+def _job_rows(ids: list[str], chunk: list[NewJob], to: Destination, flow_of: Mapping[str, int]) -> str:
+    """Rows in COPY's text format, written by hand: three times as fast as one value after another."""
+    batch = to.batch_id.hex if to.batch_id is not None else "\\N"
+    common = f"{to.project_id.hex}\t{batch}\t{to.max_attempts}\tqueued"
+    starts: dict[tuple[str, str], str] = {}
+    rows: list[str] = []
+    for job_id, (url, model, _, estimate, custom_id, line_no, run_at, deadline, priority) in zip(
+        ids, chunk, strict=True
+    ):
+        start = starts.get((model, url))
+        if start is None:
+            start = f"{common}\t{flow_of[model]}\t{to.deployments[model].id}\t{_escape(url)}"
+            starts[model, url] = start
+        rows.append(
+            f"{start}\t{job_id}\t{_nullable(line_no)}\t{_nullable(custom_id)}\t{priority}\t{_nullable(run_at)}"
+            f"\t{_nullable(deadline)}\t{estimate.tokens}\t{estimate.images}\t{estimate.cost_usd}\n"
         )
+    return "".join(rows)
+
+
+def _nullable(value: object) -> str:
+    return "\\N" if value is None else _escape(str(value))
+
+
+def _escape(text: str) -> str:
+    """As COPY's text format wants it. JSON text has no bare control characters, so most pass untouched."""
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    for character, escape in _ESCAPES:
+        if character in text:
+            text = text.replace(character, escape)
+    return text

@@ -1,0 +1,137 @@
+"""Take a file in: every line checked and priced, then stored as one batch, or nothing at all."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import chain, islice
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, Engine, text
+
+from models import DEFAULT_PROJECT_ID, PriorityClass
+from pressroom.batches.destination import ResolvedAsNeeded
+from pressroom.batches.duplicates import duplicates_in_table
+from pressroom.batches.find import BatchRow, find_batches, fingerprint
+from pressroom.batches.read_input import PromptOptions, kind_of, read_lines
+from pressroom.batches.sieve import Refused, Sieve
+from pressroom.catalog.load import catalog
+from pressroom.errors import InvalidInput, NotFound, Problem
+from pressroom.ids import new_id
+from pressroom.jobs.check import RequestChecker
+from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs
+from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
+from pressroom.operations.checks import metadata as metadata_problem
+
+__all__ = ["BatchRow", "IngestOptions", "IngestedBatch", "find_batches", "fingerprint", "ingest"]
+
+_INSERT_BATCH = text(
+    """
+    INSERT INTO batches (id, project_id, state, input_name, fingerprint, metadata, total, est_cost_usd)
+    VALUES (:id, :project_id, 'in_progress', :input_name, :fingerprint, CAST(:metadata AS jsonb), 0, 0)
+    """
+)
+
+_COMPLETE_BATCH = text("UPDATE batches SET total = :total, est_cost_usd = :est_cost_usd WHERE id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """Where a batch's jobs go and how they are treated. `base_url` is `Settings.provider`."""
+
+    base_url: str
+    project_id: UUID = DEFAULT_PROJECT_ID
+    priority_class: PriorityClass = PriorityClass.NORMAL
+    max_attempts: int = 5
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestedBatch:
+    """A batch that is on the books. `est_cost_usd` is the upper bound, `expected_usd` the likely figure."""
+
+    id: UUID
+    total: int
+    est_cost_usd: Decimal
+    expected_usd: Decimal
+    models: dict[str, int]
+
+
+def ingest(
+    engine: Engine,
+    path: Path,
+    *,
+    prompt_options: PromptOptions | None = None,
+    options: IngestOptions,
+    fingerprint: str | None = None,
+    max_problems: int = 20,
+    today: date | None = None,
+) -> IngestedBatch:
+    """Store the file's jobs as one batch, in one transaction and in flat memory.
+
+    The first `CHUNK` lines are checked before the database is written to; a bad line after that rolls everything
+    back, and the rest of the file is still checked. `fingerprint` saves computing it when the caller already has;
+    `today` is the day of the prices (UTC). Raises InvalidInput with at most `max_problems` problems, NotFound for an
+    unknown project.
+    """
+    prompts = prompt_options if prompt_options is not None else PromptOptions()
+    prices = _prepare(engine, options)
+    checker = RequestChecker(prices, catalog(), options.base_url, today or datetime.now(UTC).date())
+    sieve = Sieve(checker, kind_of(path), max_problems=max_problems, deadline=options.deadline)
+    lines = read_lines(path, prompts)
+    mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
+    batch_id = new_id()
+    try:
+        jobs = sieve.accept(lines)
+        head = list(islice(jobs, CHUNK))
+        if not head:
+            raise InvalidInput([_nothing_in_it()], source=path.name)
+        with engine.begin() as conn:
+            row = {"id": batch_id, "project_id": options.project_id, "input_name": path.name, "fingerprint": mark}
+            conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
+            inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options))
+            if sieve.unseen_ids:
+                sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max_problems))
+            figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
+            conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
+    except Refused:
+        sieve.check_rest(lines)
+        raise InvalidInput(sieve.problems, source=path.name, more=sieve.more) from None
+    return IngestedBatch(batch_id, inserted.total, inserted.est_cost_usd, sieve.expected_usd, dict(sieve.models))
+
+
+_fingerprint = fingerprint
+
+
+def _prepare(engine: Engine, options: IngestOptions) -> PriceBook:
+    """The prices. Raises NotFound for an unknown project, InvalidInput for metadata that cannot be kept."""
+    problem = metadata_problem("metadata", dict(options.metadata))
+    if problem is not None:
+        raise InvalidInput([problem])
+    with engine.begin() as conn:
+        known = conn.execute(text("SELECT 1 FROM projects WHERE id = :id"), {"id": options.project_id}).scalar()
+        if known is None:
+            raise NotFound(f"there is no project {options.project_id}")
+        sync_catalog_prices(conn)
+        return load_price_book(conn)
+
+
+def _insert(conn: Connection, jobs: Iterator[NewJob], engine: Engine, target: tuple[UUID, IngestOptions]) -> Inserted:
+    batch_id, options = target
+    destination = Destination(
+        project_id=options.project_id,
+        deployments=ResolvedAsNeeded(
+            engine, options.base_url, project_id=options.project_id, priority_class=options.priority_class
+        ),
+        priority_class=options.priority_class,
+        batch_id=batch_id,
+        max_attempts=options.max_attempts,
+    )
+    return insert_jobs(conn, jobs, destination)
+
+
+def _nothing_in_it() -> Problem:
+    return Problem("file", "has no jobs in it", "Give at least one line", code="empty_file")

@@ -1,0 +1,96 @@
+"""Whether a request can be accepted, and what it will take: what every door asks before it stores a job."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from pressroom.catalog.load import Catalog
+from pressroom.errors import Problem
+from pressroom.money.cost import UnpricedUsage
+from pressroom.money.price_book import PriceBook
+from pressroom.money.prices import PriceRow, UnknownPrice
+from pressroom.operations import checks
+from pressroom.operations.base import Estimate
+from pressroom.operations.registry import SUPPORTED_URLS, operation_for
+
+MAX_TOKENS = 2_147_483_647
+"""What `jobs.est_tokens` holds."""
+
+_MAX_NAME_CHARACTERS = 200
+
+
+class NewJobDraft(NamedTuple):
+    """A request that can be accepted, with its estimate. A tuple: one is made for every line of a batch."""
+
+    url: str
+    model: str
+    estimate: Estimate
+
+
+class RequestChecker:
+    """Checks and prices requests for one provider on one day. Keeps what it learns of each model; not thread-safe."""
+
+    def __init__(self, price_book: PriceBook, catalog: Catalog, base_url: str, on: date) -> None:
+        self._price_book = price_book
+        self._catalog = catalog
+        self._base_url = base_url
+        self._on = on
+        self._prices: dict[tuple[str, str | None], PriceRow] = {}
+
+    def check(self, url: str, body: Mapping[str, Any]) -> NewJobDraft | list[Problem]:
+        """The priced request, or everything that is wrong with it; the fields of `body` are named from its root."""
+        operation = operation_for(url)
+        if operation is None:
+            remedy = f"Give one of: {', '.join(SUPPORTED_URLS)}"
+            return [Problem("url", "is not supported", remedy, value=checks.shown(url), code="invalid_url")]
+        problems = operation.problems(body)
+        model, tier = body.get("model"), body.get("service_tier")
+        if type(tier) is not str:
+            tier = None
+        if problems:
+            # The price is looked up all the same, so that everything wrong shows at once.
+            price = self._price(model, None) if type(model) is str and model else None
+            return problems + price if type(price) is list else problems
+        found = self._prices.get((model, tier)) or self._price(model, tier)  # type: ignore[arg-type]
+        if isinstance(found, list):
+            return found
+        try:
+            estimate = operation.estimate(body, found)
+        except UnpricedUsage as error:
+            remedy = "Ask for something that has a price, or add the price"
+            return [Problem("model", str(error), remedy, value=checks.shown(model), code="unknown_price")]
+        if estimate.tokens > MAX_TOKENS:
+            return [_too_many_tokens(body, estimate)]
+        return NewJobDraft(url, model, estimate)  # type: ignore[arg-type]
+
+    def _price(self, model: str, tier: str | None) -> PriceRow | list[Problem]:
+        for name, value in (("model", model), ("service_tier", tier or "")):
+            if len(value) > _MAX_NAME_CHARACTERS:
+                reason = f"is longer than {_MAX_NAME_CHARACTERS} characters"
+                return [Problem(name, reason, "Give the provider's name for it", value=checks.shown(value))]
+        dead = self._catalog.dead_model_problem(model, self._base_url, on=self._on)
+        if dead is not None:
+            return [dead]
+        try:
+            price = self._price_book.price_for(model, tier, self._on)
+        except UnknownPrice as error:
+            return self._suggest(model, error.problems)
+        self._prices[model, tier] = price
+        return price
+
+    def _suggest(self, model: str, problems: list[Problem]) -> list[Problem]:
+        """A name that the catalog does not know is most often mistyped."""
+        if self._catalog.model(model) is not None:
+            return problems
+        near = get_close_matches(model, self._catalog.models, n=1, cutoff=0.75)
+        if not near:
+            return problems
+        return [replace(problem, remedy=f"Did you mean {near[0]}? If not: {problem.remedy}") for problem in problems]
+
+
+def _too_many_tokens(body: Mapping[str, Any], estimate: Estimate) -> Problem:
+    field = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+    reason = f"makes the request {estimate.tokens} tokens large, more than the {MAX_TOKENS} that a job may take"
+    return Problem(field, reason, "Ask for fewer", value=checks.shown(body.get(field)))

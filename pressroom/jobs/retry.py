@@ -1,0 +1,63 @@
+"""Run ended jobs again. No final state is left: a new job takes the line over, and the old one says by whom."""
+
+from sqlalchemy import Connection, text
+
+from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.selection import Selection
+
+# A deadline that has passed is dropped: whoever asks for a retry wants it to run.
+_RETRY = """
+    WITH picked AS MATERIALIZED (
+      SELECT j.*, uuidv7() AS new_id FROM jobs j
+      WHERE {where} AND j.state IN ('failed', 'cancelled', 'expired') AND j.superseded_by IS NULL
+      ORDER BY j.id FOR UPDATE OF j
+    ), superseded AS (
+      UPDATE jobs SET superseded_by = p.new_id FROM picked p WHERE jobs.id = p.id
+    ), added AS (
+      INSERT INTO jobs (id, project_id, batch_id, line_no, custom_id, flow_id, deployment_id, url, state, priority,
+        deadline, max_attempts, est_tokens, est_images, est_cost_usd)
+      SELECT new_id, project_id, batch_id, line_no, custom_id, flow_id, deployment_id, url, 'queued', priority,
+        CASE WHEN deadline > now() THEN deadline END, max_attempts, est_tokens, est_images, est_cost_usd
+      FROM picked
+    ), requests AS (
+      INSERT INTO job_requests (job_id, body)
+      SELECT p.new_id, r.body FROM picked p JOIN job_requests r ON r.job_id = p.id
+    )
+    SELECT batch_id, flow_id, state, count(*)::int AS n FROM picked GROUP BY 1, 2, 3
+"""
+
+_REOPEN = text(
+    """
+    UPDATE batches b SET failed = b.failed - t.failed, cancelled = b.cancelled - t.cancelled,
+      expired = b.expired - t.expired, state = 'in_progress', finished_at = NULL
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:failed AS int[]), CAST(:cancelled AS int[]), CAST(:expired AS int[]))
+      AS t (id, failed, cancelled, expired)
+    WHERE b.id = t.id
+    """
+)
+
+_LOCK_BATCHES = text("SELECT 1 FROM batches WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+
+
+def retry(conn: Connection, selection: Selection) -> int:
+    """Queue a copy of every selected job that failed, was cancelled or expired; returns how many.
+
+    Jobs in other states, and jobs that were retried already, are passed over: calling it twice retries once. A batch
+    that had ended is in progress again. Costs of the old attempts stay on the books. Runs in the caller's transaction.
+    """
+    where, bound = selection.where()
+    rows = conn.execute(text(_RETRY.format(where=where)), bound).all()
+    flows: dict[int, FlowChange] = {}
+    for row in rows:
+        change = flows.setdefault(row.flow_id, FlowChange(ready=True))
+        change.queued += row.n
+    ids = sorted({row.batch_id for row in rows if row.batch_id is not None})
+    if ids:
+        ended = {
+            state: [sum(row.n for row in rows if row.batch_id == i and row.state == state) for i in ids]
+            for state in ("failed", "cancelled", "expired")
+        }
+        conn.execute(_LOCK_BATCHES, {"ids": ids})
+        conn.execute(_REOPEN, {"ids": ids, **ended})
+    change_flows(conn, flows)
+    return sum(row.n for row in rows)
