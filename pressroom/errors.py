@@ -5,10 +5,10 @@ PressroomError
 ├── NotFound                no such project, batch, job or deployment (or not yours)
 ├── Conflict                the thing is in a state that does not allow this
 └── Unavailable             a part is down; try again later
-    ├── DatabaseUnavailable
     ├── QueueUnavailable
-    ├── StorageUnavailable
     └── ProviderUnavailable
+
+What one package raises and its callers handle hangs on PressroomError there (storage, local_stack, money, …).
 """
 
 from collections.abc import Sequence
@@ -61,16 +61,8 @@ class Unavailable(PressroomError):
     """A part that is needed does not answer; the same call may work later."""
 
 
-class DatabaseUnavailable(Unavailable):
-    """PostgreSQL does not answer."""
-
-
 class QueueUnavailable(Unavailable):
     """Redis or Valkey does not answer."""
-
-
-class StorageUnavailable(Unavailable):
-    """The object store does not answer."""
 
 
 class ProviderUnavailable(Unavailable):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pressroom.errors import PressroomError
 
-class LocalStackError(Exception):
+
+class LocalStackError(PressroomError):
     """A server of the local stack cannot start, run or stop.
 
     `what` is the fact, `cause` the reason found, `remedy` the next step for the operator.

@@ -9,8 +9,10 @@ StorageError
 
 from __future__ import annotations
 
+from pressroom.errors import PressroomError
 
-class StorageError(Exception):
+
+class StorageError(PressroomError):
     """A call to object storage failed. `retryable` says whether the same call may succeed later."""
 
     retryable = False
