@@ -1,6 +1,6 @@
 """Objects on disk for the S3 server: nanio's layout, with writes and listings that hold under load and kills.
 
-What nanio 0.1.7's own storage gets wrong is shown in docs/decisions/0004-s3-server.md. Here
+What nanio 0.1.7's own storage gets wrong is shown in docs/decisions/0006-s3-server.md. Here
 - a write is assembled outside the bucket and appears in one rename, so listings never show half of it and a
   kill leaves nothing behind that blocks the key;
 - listings follow S3's order (by whole key, not directory by directory), so no page skips a key.

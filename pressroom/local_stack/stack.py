@@ -27,7 +27,7 @@ from pressroom.local_stack.valkey import Valkey
 _READY_SECONDS = 30.0
 _LOCK_SECONDS = 120.0
 _POLL_SECONDS = 0.02
-_PORT_ATTEMPTS = 3
+_START_ATTEMPTS = 3
 _IN_USE = re.compile("address already in use", re.IGNORECASE)
 _NOT_READY = (OSError, psycopg.OperationalError, redis.RedisError)
 
@@ -60,11 +60,12 @@ class _Server(Protocol):
 
 @dataclass(frozen=True)
 class _Start:
-    """A server that was spawned and is awaited."""
+    """A server that is awaited: spawned by us just now, or found running."""
 
     server: _Server
     pid: int
     log_start: int
+    found_running: bool
 
 
 class LocalStack:
@@ -171,7 +172,7 @@ class LocalStack:
             if pid is None:
                 state, start = self._start(server, state, not_port=0)
             else:
-                start = _Start(server, pid, server.process(state).log_size())
+                start = _Start(server, pid, server.process(state).log_size(), found_running=True)
             starts.append(start)
         for start in starts:
             state = self._await(start, state)
@@ -195,23 +196,25 @@ class LocalStack:
         state = server.prepare(state)
         process = server.process(state)
         log_start = process.log_size()
-        return state, _Start(server, process.spawn(), log_start)
+        return state, _Start(server, process.spawn(), log_start, found_running=False)
 
     def _await(self, start: _Start, state: StackState) -> StackState:
         """Wait until the server answers. One that lost its port to another program gets a new one."""
-        for _ in range(_PORT_ATTEMPTS):
+        for _ in range(_START_ATTEMPTS):
             try:
                 _wait_ready(start, state)
             except _PortLost as lost:
                 if self._fixed_ports[start.server.name] is not None:
                     raise port_taken(start.server.name, lost.port) from lost
                 state, start = self._start(start.server, state, not_port=lost.port)
+            except _FoundDying:
+                state, start = self._start(start.server, state, not_port=0)
             else:
                 return state
         raise LocalStackError(
             f"{start.server.name} cannot be started",
-            cause=f"every one of {_PORT_ATTEMPTS} free ports was taken before the server could bind it",
-            remedy="try again, or find the program that opens so many ports",
+            cause=f"in {_START_ATTEMPTS} attempts another program took its port or something killed it",
+            remedy="try again, or find the program that opens so many ports or kills servers",
         )
 
     def _running_pid(self, server: _Server, state: StackState) -> int | None:
@@ -254,6 +257,10 @@ class _PortLost(Exception):
         self.port = port
 
 
+class _FoundDying(Exception):
+    """The server that was found running has ended since: it had been killed, or was on its way out."""
+
+
 def default_data_dir() -> Path:
     """`PRESSROOM_DATA_DIR`, or `.pressroom` in the current directory."""
     return Path(os.environ.get("PRESSROOM_DATA_DIR") or ".pressroom")
@@ -271,6 +278,8 @@ def _wait_ready(start: _Start, state: StackState) -> None:
         else:
             return
         if not process.is_running(start.pid):
+            if start.found_running:
+                raise _FoundDying
             log = process.last_lines(since=start.log_start)
             if start.server.port_field is not None and _IN_USE.search(log):
                 raise _PortLost(getattr(state, start.server.port_field))

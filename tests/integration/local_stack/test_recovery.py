@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -32,11 +33,12 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize("killed", [("postgres",), ("valkey",), ("s3",), ("postgres", "valkey", "s3")])
 def test_killed_servers_come_back_with_their_data(filled_stack: LocalStack, killed: tuple[str, ...]) -> None:
-    before = contents.pids(filled_stack)
+    urls, before = filled_stack.acquire(), contents.pids(filled_stack)
     for name in killed:
         os.kill(before[name], signal.SIGKILL)
 
-    contents.check(filled_stack.acquire())
+    assert filled_stack.acquire() == urls
+    contents.check(urls)
 
     after = contents.pids(filled_stack)
     assert {name for name in before if before[name] != after[name]} == set(killed)
@@ -68,6 +70,18 @@ def test_stale_files_that_name_a_foreign_process_are_seen_through(
     assert stranger.poll() is None
     assert contents.pids(filled_stack) == {}
     filled_stack.acquire()
+
+
+def test_a_port_taken_while_the_stack_was_down_is_replaced(filled_stack: LocalStack) -> None:
+    old = filled_stack.acquire()
+    filled_stack.stop()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(old.redis_url.rpartition(":")[2].partition("/")[0])))
+        other.listen()
+        urls = filled_stack.acquire()
+    assert urls.redis_url != old.redis_url
+    assert urls.s3_endpoint_url == old.s3_endpoint_url
+    contents.check(urls)
 
 
 def test_a_truncated_append_only_file_is_repaired(filled_stack: LocalStack) -> None:
