@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -27,9 +28,9 @@ _SET = text("UPDATE pools SET explicit_limits = CAST(:limits AS jsonb) WHERE nam
 
 _REMAINING = text(
     """
-    SELECT d.model, coalesce(d.paused_at, p.paused_at) IS NOT NULL AS paused,
-      coalesce(d.pause_reason, p.pause_reason) AS pause_reason, t.n
-    FROM (SELECT deployment_id, count(*)::int AS n FROM jobs WHERE batch_id = :batch
+    SELECT d.model, p.name AS pool, coalesce(d.paused_at, p.paused_at) IS NOT NULL AS paused,
+      coalesce(d.pause_reason, p.pause_reason) AS pause_reason, t.jobs
+    FROM (SELECT deployment_id, count(*)::int AS jobs FROM jobs WHERE batch_id = :batch
       AND state IN ('blocked', 'queued', 'leased', 'running') GROUP BY 1) t
     JOIN deployments d ON d.id = t.deployment_id JOIN pools p ON p.id = d.pool_id ORDER BY d.model
     """
@@ -63,6 +64,7 @@ class Remaining:
     """Jobs of a batch that have not ended, on one deployment."""
 
     model: str
+    pool: str
     paused: bool
     pause_reason: str | None
     jobs: int
@@ -91,7 +93,8 @@ def ensure_deployment(conn: Connection, base_url: str, model: str, *, known: Cat
     """The deployment of a model at a provider, made where missing, so that limits can be set before the first job."""
     known = known if known is not None else catalog()
     pool_key = known.pool_of(model)
-    limits = known.limits_for(model) if base_url == OPENAI_BASE_URL else {}
+    official = urlsplit(base_url).hostname == urlsplit(OPENAI_BASE_URL).hostname
+    limits = known.limits_for(model) if official else {}
     resolve_deployments(conn, base_url, {model: pool_key}, {pool_key: limits})
     return find_deployment(conn, base_url, model)
 
@@ -129,16 +132,11 @@ def replace_limits(conn: Connection, deployment: DeploymentRow, explicit: Mappin
     return holds
 
 
-def pause_deployment(conn: Connection, deployment_id: int, reason: str) -> None:
-    """Dispatch nothing more to it. Calls already leased, seconds of its rate at most, still go out."""
-    conn.execute(
-        text("UPDATE deployments SET paused_at = now(), pause_reason = :reason WHERE id = :id"),
-        {"id": deployment_id, "reason": reason},
-    )
-
-
 def resume_deployment(conn: Connection, deployment_id: int) -> bool:
-    """Lift every pause of the deployment and of its pool; False when there was none."""
+    """Lift every pause that the books keep of the deployment and its pool; False when there was none.
+
+    The limiter's own stop is lifted by `LimiterAdmin.resume`; stopping is `stop_deployment`'s.
+    """
     lifted = conn.execute(
         text("UPDATE deployments SET paused_at = NULL, pause_reason = NULL WHERE id = :id AND paused_at IS NOT NULL"),
         {"id": deployment_id},
@@ -155,10 +153,7 @@ def resume_deployment(conn: Connection, deployment_id: int) -> bool:
 
 def remaining(conn: Connection, batch_id: UUID) -> list[Remaining]:
     """Where a batch's unfinished jobs are to run. Reads every job of the batch: ask when it stands still."""
-    return [
-        Remaining(row.model, row.paused, row.pause_reason, row.n)
-        for row in conn.execute(_REMAINING, {"batch": batch_id})
-    ]
+    return [Remaining(**row._mapping) for row in conn.execute(_REMAINING, {"batch": batch_id})]
 
 
 def _number(name: str, value: str) -> float:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from models import DEFAULT_PROJECT_ID, JobState
+from models import DEFAULT_PROJECT_ID, BatchState, JobState
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs.selection import Selection
@@ -192,6 +192,16 @@ def parse_states(names: Sequence[str]) -> list[JobState]:
     return [JobState(name) for name in names]
 
 
+def parse_batch_states(names: Sequence[str]) -> list[BatchState]:
+    """Batch states by name. Raises InvalidInput."""
+    known = [state.value for state in BatchState]
+    for name in names:
+        if name not in known:
+            remedy = f"Use one of {', '.join(known)}"
+            raise InvalidInput([Problem("state", "is not a batch state", remedy, value=name)])
+    return [BatchState(name) for name in names]
+
+
 def find_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchRow:
     """One batch. Raises NotFound."""
     query = text(f"{_BATCH} WHERE b.id = :id AND b.project_id = :project_id")
@@ -202,16 +212,22 @@ def find_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchRow:
 
 
 def list_batches(
-    conn: Connection, project_id: UUID, *, states: Sequence[str] = (), limit: int = 20, before: UUID | None = None
+    conn: Connection, project_id: UUID, *, states: Sequence[BatchState] = (), limit: int = 20, before: UUID | None = None
 ) -> list[BatchRow]:
     """Newest first; `before` continues after the last id of the page before."""
     where, bound = "b.project_id = :project_id", {"project_id": project_id, "limit": limit}
     if states:
-        where, bound = f"{where} AND b.state = ANY(CAST(:states AS batch_state[]))", bound | {"states": list(states)}
+        where, bound = f"{where} AND b.state = ANY(CAST(:states AS batch_state[]))", bound | {"states": [s.value for s in states]}
     if before is not None:
         where, bound = f"{where} AND b.id < :before", bound | {"before": before}
     rows = conn.execute(text(f"{_BATCH} WHERE {where} ORDER BY b.id DESC LIMIT :limit"), bound)
     return [BatchRow(**row._mapping) for row in rows]
+
+
+def database_time(conn: Connection) -> datetime:
+    """Now, by the clock that all other times come from."""
+    now: datetime = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
 
 
 def batch_progress(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchProgress:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+import redis
 from sqlalchemy import Connection, Engine, text
 
 from models import DEFAULT_PROJECT_ID, JobState, PriorityClass
@@ -15,8 +16,10 @@ from pressroom.jobs import deployments, queries, spending
 from pressroom.jobs.end_early import cancel
 from pressroom.jobs.resolve import find_deployments
 from pressroom.jobs.selection import Selection
+from pressroom.jobs.stop_deployment import stop_deployment
 from pressroom.jobs.submit import Destination, NewJob, insert_jobs
 from pressroom.limits.pool_limits import parse_limit
+from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.operations.base import Estimate
 from pressroom.settings import OPENAI_BASE_URL, SANDBOX
 
@@ -98,7 +101,7 @@ def test_batches_are_listed_newest_first_page_by_page(conn: Connection) -> None:
     first = queries.list_batches(conn, DEFAULT_PROJECT_ID, limit=2)
     rest = queries.list_batches(conn, DEFAULT_PROJECT_ID, limit=2, before=first[-1].id)
     assert [b.id for b in [*first, *rest]] == ids[::-1]
-    assert queries.list_batches(conn, DEFAULT_PROJECT_ID, states=["completed"]) == []
+    assert queries.list_batches(conn, DEFAULT_PROJECT_ID, states=queries.parse_batch_states(["completed"])) == []
 
 
 def test_jobs_are_filtered_and_paged(conn: Connection) -> None:
@@ -212,10 +215,11 @@ def test_limits_change_one_by_one(conn: Connection) -> None:
         deployments.change_limits(conn, two, {"rpm": 0.0})
 
 
-def test_a_paused_deployment_says_why_and_what_waits_for_it(conn: Connection) -> None:
+def test_a_paused_deployment_says_why_and_what_waits_for_it(conn: Connection, redis_url: str) -> None:
     batch_id = submit(conn, 2, 1)
     deployment = deployments.find_deployment(conn, SANDBOX, "dall-e-2")
-    deployments.pause_deployment(conn, deployment.id, "insufficient_quota")
+    with redis.Redis.from_url(redis_url) as client:
+        stop_deployment(conn, LimiterAdmin(client), deployment.id, "insufficient_quota")
     [picture, texts] = deployments.remaining(conn, batch_id)
     assert (picture.model, picture.paused, picture.pause_reason, picture.jobs) == (
         "dall-e-2",

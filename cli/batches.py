@@ -1,0 +1,135 @@
+"""`pressroom batches`: look at batches, cancel one, write its output again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import records
+from cli.context import load_settings, open_system
+from cli.exits import ExitCode
+from cli.options import Before, Json, Limit, Project, Yes, examples
+from cli.terminal import answer, answer_json, answer_table, confirmed, say
+from cli.wording import count, duration, moment, usd
+
+_Id = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id, as the lists show it.")]
+
+group = typer.Typer(help="Batches: list, show, cancel, write the output.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group to the command."""
+    app.add_typer(group, name="batches")
+
+
+@group.command("list", epilog=examples("pressroom batches list", "pressroom batches list --state in_progress --json"))
+def list_(
+    ctx: typer.Context,
+    *,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help="in_progress, cancelling, completed or cancelled; may be repeated."
+        ),
+    ] = None,
+    project: Project = None,
+    limit: Limit = 20,
+    before: Before = None,
+    as_json: Json = False,
+) -> None:
+    """List batches, newest first."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+
+    after = parse_id("batch", before) if before else None
+    with open_system(load_settings(ctx.obj)) as system, system.engine.connect() as conn:
+        states = queries.parse_batch_states(state or [])
+        owner = queries.find_project(conn, project)
+        rows = queries.list_batches(conn, owner, states=states, limit=limit, before=after)
+    if as_json:
+        answer_json([records.batch_record(row) for row in rows])
+        return
+    answer_table(records.BATCH_COLUMNS, [records.batch_cells(row) for row in rows], right=records.NUMBERS)
+    if len(rows) == limit:
+        say(f"more: pressroom batches list --before {records.batch_cells(rows[-1])[0]}")
+
+
+@group.command(
+    epilog=examples("pressroom batches show batch_01993f2c…", "pressroom batches show batch_01993f2c… --json")
+)
+def show(ctx: typer.Context, batch: _Id, *, project: Project = None, as_json: Json = False) -> None:
+    """Show one batch: progress, and cost by model."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries, spending
+
+    with open_system(load_settings(ctx.obj)) as system, system.engine.connect() as conn:
+        owner = queries.find_project(conn, project)
+        seen = queries.batch_progress(conn, owner, parse_id("batch", batch))
+        costs = spending.batch_costs(conn, seen.batch.id)
+    if as_json:
+        models = [{"model": c.model, "jobs": c.jobs, "succeeded": c.succeeded, "cost_usd": c.cost_usd} for c in costs]
+        answer_json({**records.progress_record(seen), "models": models})
+        return
+    row = seen.batch
+    if row.is_sandbox:
+        answer("SANDBOX: answers are made up and nothing was billed")
+    answer(f"{records.batch_cells(row)[0]}  {row.state}  {row.input_name}")
+    answer(
+        f"{row.done:,} of {count(row.total, 'job')} done: {row.succeeded:,} succeeded, {row.failed:,} failed, "
+        f"{row.cancelled:,} cancelled, {row.expired:,} expired; {seen.running:,} running, {seen.queued:,} queued, "
+        f"{seen.waiting:,} waiting for another attempt"
+    )
+    ended = row.finished_at
+    took = f" ({duration((ended - row.created_at).total_seconds())})" if ended else ""
+    answer(f"created {moment(row.created_at)}, finished {moment(ended)}{took}")
+    answer(f"cost {usd(row.cost_usd)}, at risk {usd(row.at_risk_usd)}, estimated {usd(row.est_cost_usd)} at most")
+    table = [[c.model, f"{c.jobs:,}", f"{c.succeeded:,}", usd(c.cost_usd), usd(c.at_risk_usd)] for c in costs]
+    columns = ("MODEL", "JOBS", "SUCCEEDED", "COST", "AT RISK")
+    answer_table(columns, table, right=columns[1:])
+
+
+@group.command(epilog=examples("pressroom batches cancel batch_01993f2c… --yes"))
+def cancel(ctx: typer.Context, batch: _Id, *, project: Project = None, yes: Yes = False, as_json: Json = False) -> None:
+    """Cancel what has not ended. Calls on their way finish, and a result that was paid for is kept."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+    from pressroom.jobs.end_early import cancel_batch
+
+    with open_system(load_settings(ctx.obj)) as system:
+        with system.engine.connect() as conn:
+            owner = queries.find_project(conn, project)
+            row = queries.find_batch(conn, owner, parse_id("batch", batch))
+        if row.unfinished and not confirmed(f"Cancel {count(row.unfinished, 'job')} of {row.input_name}?", yes=yes):
+            say("nothing was cancelled (give --yes where nobody can be asked)")
+            raise typer.Exit(ExitCode.BAD_INPUT)
+        with system.engine.begin() as conn:
+            done = cancel_batch(conn, owner, row.id)
+    if as_json:
+        answer_json({"id": batch, "cancelled": done.cancelled, "running": done.asked})
+        return
+    answer(f"{count(done.cancelled, 'job')} cancelled; {done.asked:,} running will end with their call")
+
+
+@group.command(epilog=examples("pressroom batches output batch_01993f2c… answers.jsonl --artifacts pictures/"))
+def output(
+    ctx: typer.Context,
+    batch: _Id,
+    file: Annotated[Path, typer.Argument(metavar="OUT.jsonl", dir_okay=False, help="Where to write.")],
+    *,
+    artifacts: Annotated[
+        Path | None,
+        typer.Option("--artifacts", file_okay=False, metavar="DIR", help="Download the images here, and link to them."),
+    ] = None,
+    project: Project = None,
+) -> None:
+    """Write a batch's output file again, from the books. Costs nothing; unfinished jobs are left out."""
+    from cli.results import write_results
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+
+    with open_system(load_settings(ctx.obj)) as system:
+        with system.engine.connect() as conn:
+            owner = queries.find_project(conn, project)
+            row = queries.find_batch(conn, owner, parse_id("batch", batch))
+        written = write_results(system, row.id, file, artifacts=artifacts)
+    say(f"{count(written.lines, 'line')} in {file}")

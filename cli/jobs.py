@@ -1,0 +1,199 @@
+"""`pressroom jobs`: find jobs, look into one, cancel or retry many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import records
+from cli.context import System, load_settings, open_system
+from cli.exits import ExitCode
+from cli.job_detail import show_detail
+from cli.option_groups import grouped
+from cli.options import Before, Json, Limit, Project, Since, Until, Yes, examples
+from cli.terminal import answer, answer_json, answer_table, confirmed, say
+from cli.wording import count, parse_time
+
+if TYPE_CHECKING:
+    from pressroom.jobs.selection import Selection
+
+group = typer.Typer(help="Jobs: list, show, cancel, retry.", no_args_is_help=True, rich_markup_mode=None)
+
+_Ids = Annotated[list[str] | None, typer.Argument(metavar="JOB...", help="Job ids; none means all that match.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group to the command."""
+    app.add_typer(group, name="jobs")
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs; all that is given must hold."""
+
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="blocked, queued, leased, running, succeeded, failed, cancelled or expired; may be repeated.",
+        ),
+    ] = None
+    model: Annotated[str | None, typer.Option("--model", metavar="MODEL", help="The model asked for.")] = None
+    batch: Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="Of this batch.")] = None
+    error_code: Annotated[str | None, typer.Option("--error-code", metavar="CODE", help="Ended with this error.")] = (
+        None
+    )
+    since: Since = None
+    until: Until = None
+    project: Project = None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether anything but the project was given."""
+        return any((self.state, self.model, self.batch, self.error_code, self.since, self.until))
+
+    def selection(self, system: System, ids: list[str] | None = None) -> Selection:
+        """As the system understands it. Raises InvalidInput, NotFound."""
+        from pressroom.ids import parse_id
+        from pressroom.jobs import queries
+        from pressroom.jobs.selection import Selection
+
+        now = datetime.now(UTC)
+        with system.engine.connect() as conn:
+            owner = queries.find_project(conn, self.project)
+        return Selection(
+            project_id=owner,
+            ids=[parse_id("job", one) for one in ids or []],
+            states=queries.parse_states(self.state or []),
+            batch_id=parse_id("batch", self.batch) if self.batch else None,
+            model=self.model,
+            error_code=self.error_code,
+            created_from=parse_time("--since", self.since, now=now),
+            created_until=parse_time("--until", self.until, now=now),
+        )
+
+
+@group.command(
+    "list",
+    epilog=examples(
+        "pressroom jobs list --state failed --since 2h",
+        "pressroom jobs list --batch batch_01993f2c… --model dall-e-2 --json",
+    ),
+)
+@grouped
+def list_(
+    ctx: typer.Context, *, which: JobFilter, limit: Limit = 50, before: Before = None, as_json: Json = False
+) -> None:
+    """List jobs, newest first."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+
+    after = parse_id("job", before) if before else None
+    with open_system(load_settings(ctx.obj)) as system:
+        chosen = which.selection(system)
+        with system.engine.connect() as conn:
+            rows = queries.list_jobs(conn, chosen, limit=limit, before=after)
+    if as_json:
+        answer_json([records.job_record(row) for row in rows])
+        return
+    answer_table(records.JOB_COLUMNS, [records.job_cells(row) for row in rows], right=records.NUMBERS)
+    if len(rows) == limit:
+        say(f"more: add --before {records.job_cells(rows[-1])[0]}")
+
+
+@group.command(epilog=examples("pressroom jobs show job_01993f2c…", "pressroom jobs show job_01993f2c… --json"))
+def show(
+    ctx: typer.Context,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")],
+    *,
+    project: Project = None,
+    as_json: Json = False,
+) -> None:
+    """Show one job: request, answer, every call made for it, and its images."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+
+    with open_system(load_settings(ctx.obj)) as system, system.engine.connect() as conn:
+        found = queries.find_job(conn, queries.find_project(conn, project), parse_id("job", job))
+        bucket = system.settings.s3_bucket
+    if as_json:
+        answer_json(records.detail_record(found))
+        return
+    show_detail(found, bucket=bucket or "")
+
+
+@group.command(
+    epilog=examples(
+        "pressroom jobs cancel job_01993f2c…", "pressroom jobs cancel --model dall-e-2 --state queued --yes"
+    )
+)
+@grouped
+def cancel(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes = False, as_json: Json = False) -> None:
+    """Cancel jobs that have not ended. Those being called end with their call; a paid result is kept."""
+    from pressroom.jobs.end_early import cancel as cancel_jobs
+
+    with open_system(load_settings(ctx.obj)) as system:
+        chosen = _chosen(system, which, jobs)
+        unfinished = ("blocked", "queued", "leased", "running")
+        _agree(system, chosen, unfinished, verb="Cancel", asked=bool(jobs), yes=yes)
+        with system.engine.begin() as conn:
+            done = cancel_jobs(conn, chosen)
+    if as_json:
+        answer_json({"cancelled": done.cancelled, "running": done.asked})
+        return
+    answer(f"{count(done.cancelled, 'job')} cancelled; {done.asked:,} running will end with their call")
+
+
+@group.command(
+    epilog=examples(
+        "pressroom jobs retry --batch batch_01993f2c… --state failed",
+        "pressroom jobs retry --error-code worker_lost --since 1d --yes",
+    )
+)
+@grouped
+def retry(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes = False, as_json: Json = False) -> None:
+    """Queue failed, cancelled or expired jobs once more, as new jobs for the same lines. What they cost is new cost."""
+    from pressroom.jobs.retry import retry as retry_jobs
+
+    with open_system(load_settings(ctx.obj)) as system:
+        chosen = _chosen(system, which, jobs)
+        _agree(system, chosen, ("failed", "cancelled", "expired"), verb="Retry", asked=bool(jobs), yes=yes)
+        with system.engine.begin() as conn:
+            queued = retry_jobs(conn, chosen)
+    if as_json:
+        answer_json({"queued": queued})
+        return
+    answer(f"{count(queued, 'job')} queued again")
+    if queued:
+        say("they start when workers run: `pressroom up`, or `pressroom run` with the same input")
+
+
+def _chosen(system: System, which: JobFilter, ids: list[str] | None) -> Selection:
+    """What a bulk command is about. Everything at once must be asked for, not left over."""
+    if not ids and not which.narrows:
+        from pressroom.errors import InvalidInput, Problem
+
+        remedy = "Give job ids, or a filter such as --batch, --state or --since"
+        raise InvalidInput([Problem("jobs", "nothing says which jobs", remedy)])
+    return which.selection(system, ids)
+
+
+def _agree(system: System, chosen: Selection, states: tuple[str, ...], *, verb: str, asked: bool, yes: bool) -> None:
+    """Show how many are meant and ask, unless they were named one by one. Exits when the answer is no."""
+    from pressroom.jobs import queries
+
+    with system.engine.connect() as conn:
+        counts = queries.count_jobs(conn, chosen)
+    meant = {state: number for state, number in counts.items() if state in states}
+    total = sum(meant.values())
+    if asked or not total:
+        return
+    listed = ", ".join(f"{number:,} {state}" for state, number in meant.items())
+    say(f"{count(total, 'job')} selected: {listed}")
+    if not confirmed(f"{verb} them?", yes=yes):
+        say("nothing was done (give --yes where nobody can be asked)")
+        raise typer.Exit(ExitCode.BAD_INPUT)

@@ -1,0 +1,224 @@
+"""One input through the whole system: servers, submission or resumption, workers, progress, results."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import typer
+
+from cli.context import System, open_system
+from cli.exits import ExitCode
+from cli.input_options import BatchOptions, InputOptions
+from cli.processes import Sandbox, WorkerProcesses, interrupted_by_termination
+from cli.progress import SANDBOX_BANNER, progress_view
+from cli.results import Results, write_results
+from cli.summary import Summary, show_interrupted, show_stopped
+from cli.terminal import confirmed, is_interactive, is_terminal_error, say
+from cli.watch import Stopped, watch
+from cli.wording import count, usd
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pressroom.batches.find import BatchRow
+    from pressroom.batches.ingest import IngestOptions
+    from pressroom.limits.pool_limits import PoolLimits
+    from pressroom.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and where the results go.
+
+    `again` is True to pay for a known input anew, False to take up the newest batch of it without a question, None to
+    ask where somebody can answer and else to take it up. With `renew`, one that is finished is submitted anew all the
+    same. `keep_limits` is False where limits are this run's alone.
+    """
+
+    input: Path
+    output: Path
+    inputs: InputOptions = field(default_factory=InputOptions)
+    batch: BatchOptions = field(default_factory=BatchOptions)
+    limits: Mapping[str, PoolLimits] = field(default_factory=dict)
+    workers: int = 2
+    artifacts: Path | None = None
+    contact_sheet: Path | None = None
+    again: bool | None = None
+    renew: bool = False
+    keep_limits: bool = True
+    sandbox_config: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """The batch that this run is about, and how it came to be: new, resumed, or finished before."""
+
+    project_id: UUID
+    id: UUID
+    how: str
+    done_before: int
+
+
+def run_batch(settings: Settings, request: RunRequest) -> Summary:
+    """Run it to the end. Raises InvalidInput before anything is spent; exits as the summary or a stop says."""
+    from pressroom.batches.ingest import fingerprint
+    from pressroom.jobs.queries import database_time
+
+    began = time.monotonic()
+    prompts = request.inputs.prompt_options()
+    mark = fingerprint(request.input, prompts, settings.provider)
+    if not (settings.database_url and settings.redis_url and settings.s3_bucket):
+        say(f"starting the local stack in {settings.data_dir} …")
+    with interrupted_by_termination(), open_system(settings, create=True) as system:
+        system.prepare()
+        options = request.batch.ingest_options(system.engine, system.settings)
+        with system.engine.connect() as conn:
+            work_began = database_time(conn)
+        with _limits(system, request):
+            taken = _take(system, request, options, mark)
+            if taken.how != "finished":
+                _work(system, request, taken)
+            results = write_results(
+                system, taken.id, request.output, artifacts=request.artifacts, contact_sheet=request.contact_sheet
+            )
+        return _summary(system, request, taken, results, (began, work_began))
+
+
+@contextlib.contextmanager
+def _limits(system: System, request: RunRequest) -> Iterator[None]:
+    """The limits asked for, in force before the first job is there to be started."""
+    if not request.limits:
+        yield
+        return
+    from pressroom.jobs import deployments
+
+    before: dict[str, dict[str, float]] = {}
+    for model, limits in request.limits.items():
+        with system.engine.begin() as conn:
+            row = deployments.ensure_deployment(conn, system.settings.provider, model)
+            before[model] = row.explicit_limits
+            holds = deployments.replace_limits(conn, row, deployments.explicit_limits(limits))
+        system.limiter.set_limits(row.pool, holds)
+    try:
+        yield
+    finally:
+        if not request.keep_limits:
+            for model, explicit in before.items():
+                with system.engine.begin() as conn:
+                    row = deployments.find_deployment(conn, system.settings.provider, model)
+                    holds = deployments.replace_limits(conn, row, explicit)
+                system.limiter.set_limits(row.pool, holds)
+
+
+def _take(system: System, request: RunRequest, options: IngestOptions, mark: str) -> _Taken:
+    """Find the batch of this input, or submit it. Exits when somebody who was asked declines."""
+    from pressroom.batches.ingest import find_batches, ingest
+    from pressroom.batches.originals import store_input
+    from pressroom.ids import show_id
+
+    project = options.project_id
+    if not request.again:
+        with system.engine.connect() as conn:
+            known = find_batches(conn, project, mark)
+        if known and (known[0].unfinished or not request.renew):
+            newest = known[0]
+            _take_up(newest, ask=request.again is None)
+            done = newest.total - newest.unfinished
+            return _Taken(project, newest.id, "resumed" if newest.unfinished else "finished", done)
+    new = ingest(
+        system.engine,
+        request.input,
+        prompt_options=request.inputs.prompt_options(),
+        options=options,
+        fingerprint=mark,
+    )
+    store_input(system.engine, system.store, request.input, new.id)
+    models = ", ".join(f"{number:,} {model}" for model, number in new.models.items())
+    say(f"{show_id('batch', new.id)}: {count(new.total, 'job')} ({models}), about {usd(new.expected_usd)}")
+    return _Taken(project, new.id, "new", 0)
+
+
+def _take_up(batch: BatchRow, *, ask: bool) -> None:
+    """Say what is known of this input, and ask whether to go on with it."""
+    from pressroom.ids import show_id
+
+    shown = show_id("batch", batch.id)
+    done = batch.total - batch.unfinished
+    if batch.unfinished:
+        say(f"this input is known: {shown}, {done:,} of {count(batch.total, 'job')} done, {usd(batch.cost_usd)} spent")
+        question, note = "Resume it?", "resuming it; nothing that is done is paid for again (--again submits it anew)"
+    else:
+        say(f"this input was run before: {shown}, {count(batch.total, 'job')} done, {usd(batch.cost_usd)} spent")
+        question = "Write its output again, without paying again?"
+        note = "writing its output again, without paying again (--again submits it anew)"
+    if ask and is_interactive():
+        if not confirmed(question, yes=False, default=True):
+            say("nothing was done (--again submits it anew)")
+            raise typer.Exit(ExitCode.OK)
+    else:
+        say(note)
+
+
+def _work(system: System, request: RunRequest, taken: _Taken) -> None:
+    """Run workers until every job ended. Exits when interrupted, or when nothing can move."""
+    logs = system.settings.data_dir / "logs"
+    with contextlib.ExitStack() as stack:
+        environment = dict(system.environment)
+        if system.settings.uses_sandbox:
+            say(SANDBOX_BANNER)
+            if system.settings.sandbox_url is None:
+                sandbox = Sandbox(logs, config=request.sandbox_config)
+                stack.callback(sandbox.stop)
+                environment["PRESSROOM_SANDBOX_URL"] = sandbox.ready()
+        workers = stack.enter_context(WorkerProcesses(request.workers, environment, logs, settings=system.settings))
+        view = progress_view(on_terminal=is_terminal_error())
+        try:
+            end = watch(system, (taken.project_id, taken.id), workers, view)
+        except KeyboardInterrupt:
+            say("stopping: calls on their way finish, the rest goes back to the queue (Ctrl-C again to stop at once)")
+            try:
+                workers.stop()
+            finally:
+                show_interrupted(system, (taken.project_id, taken.id), request.input)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        if isinstance(end, Stopped):
+            workers.stop()
+            show_stopped(end, request.input)
+            raise typer.Exit(ExitCode.COULD_NOT_RUN)
+        workers.ask_to_stop()
+
+
+def _summary(
+    system: System, request: RunRequest, taken: _Taken, results: Results, began: tuple[float, datetime]
+) -> Summary:
+    from pressroom.jobs import queries, spending
+
+    with system.engine.connect() as conn:
+        batch = queries.find_batch(conn, taken.project_id, taken.id)
+        models = spending.batch_costs(conn, taken.id)
+    worked = taken.how != "finished" and batch.finished_at is not None
+    wall = (batch.finished_at - began[1]).total_seconds() if worked and batch.finished_at else 0.0
+    return Summary(
+        batch=batch,
+        models=models,
+        how=taken.how,
+        wall_s=max(0.0, wall),
+        elapsed_s=time.monotonic() - began[0],
+        jobs_done=batch.done - taken.done_before,
+        input=request.input,
+        results=results,
+        bucket=system.settings.s3_bucket or "",
+        bucket_dir=local_bucket(system),
+    )
+
+
+def local_bucket(system: System) -> Path | None:
+    """Where the local stack keeps the bucket's objects on disk."""
+    found = system.settings.data_dir / "s3" / "buckets" / (system.settings.s3_bucket or "")
+    return found if system.is_local and found.is_dir() else None

@@ -1,0 +1,60 @@
+"""How numbers, times and money read."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pressroom.errors import InvalidInput, Problem
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def usd(amount: Decimal | None) -> str:
+    """Cents, and more places only where cents would hide the amount."""
+    if amount is None:
+        return "-"
+    places = 2 if amount == 0 or abs(amount) >= 1 else 4 if abs(amount) >= Decimal("0.01") else 6
+    return f"${amount:,.{places}f}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`, `1,632 jobs`; nouns in -ch take -es."""
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def moment(when: datetime | None) -> str:
+    """Local time to the second."""
+    return "-" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def quantity(number: float | None) -> str:
+    """A limit or a rate: whole where it is large."""
+    if number is None:
+        return "-"
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.1f}"
+
+
+def parse_time(option: str, value: str | None, *, now: datetime) -> datetime | None:
+    """`2026-11-24`, `2026-11-24T10:30`, or how long ago: `90m`, `2h`, `7d`. Raises InvalidInput."""
+    if value is None:
+        return None
+    number, unit = value[:-1], value[-1:]
+    if unit in _UNITS and number.isdigit():
+        return datetime.fromtimestamp(now.timestamp() - int(number) * _UNITS[unit], tz=UTC)
+    try:
+        return datetime.fromisoformat(value).astimezone()
+    except ValueError:
+        remedy = "Give a date, a date with time (2026-11-24T10:30), or how long ago: 90m, 2h, 7d"
+        raise InvalidInput([Problem(option, "is not a time", remedy, value=value)]) from None
