@@ -1,20 +1,25 @@
 """Fail when a test run left something out: `python -m tools.no_skips out/junit/*.xml`.
 
 A test that is skipped because a server is missing looks like a test that passed. So the JUnit reports of a run may
-hold no skipped and no expected-to-fail test, with one exception: what needs the prompts in `../shared/data` (which are
-not ours to commit) may be skipped where that folder is absent, and only there. A report without any test fails too.
+hold no skipped and no expected-to-fail test, unless its reason is one of `EXCUSES` and that excuse holds here: prompts
+that are not ours to commit and are not there, and becoming another user, which takes root. A report without any test
+fails too.
 """
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-ALLOWED_REASON = "needs ../shared/data"
-"""How the message of an allowed skip starts."""
-
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+EXCUSES: Mapping[str, Callable[[], bool]] = {
+    "needs ../shared/data": lambda: not SHARED_DATA.is_dir(),
+    "only root can": lambda: os.geteuid() != 0,
+}
+"""How the reason of an allowed skip starts, and whether it holds on this machine."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,15 @@ def read_outcomes(report: str) -> list[Outcome]:
     return outcomes
 
 
-def faults(outcomes: Iterable[Outcome], *, shared_data_present: bool) -> list[str]:
-    """One line for each test that should have run and did not, or for a run without tests."""
+def faults(outcomes: Iterable[Outcome], excuses: Collection[str]) -> list[str]:
+    """One line for each test that was left out without one of these excuses, or for a run without tests."""
     seen = list(outcomes)
     if not seen:
         return ["the report holds no test"]
     return [
         f"{outcome.name}: {outcome.skip}"
         for outcome in seen
-        if outcome.skip is not None and (shared_data_present or not outcome.skip.startswith(ALLOWED_REASON))
+        if outcome.skip is not None and not outcome.skip.startswith(tuple(excuses))
     ]
 
 
@@ -57,12 +62,13 @@ def main(paths: list[str]) -> int:
         print("no_skips: name at least one JUnit report", file=sys.stderr)
         return 2
     failed = False
+    excuses = [reason for reason, holds in EXCUSES.items() if holds()]
     for path in map(Path, paths):
         if not path.is_file():
             print(f"no_skips: {path} does not exist: did its pytest run end early?", file=sys.stderr)
             return 2
         outcomes = read_outcomes(path.read_text())
-        left_out = faults(outcomes, shared_data_present=SHARED_DATA.is_dir())
+        left_out = faults(outcomes, excuses)
         skipped = sum(outcome.skip is not None for outcome in outcomes)
         print(f"{path.name}: {len(outcomes)} tests, {skipped} skipped, {len(left_out)} faults")
         for line in left_out:

@@ -1,10 +1,11 @@
 """A test that was left out fails CI, unless it needs what is not here to commit and is not here."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tools.no_skips import Outcome, faults, main, read_outcomes
+from tools.no_skips import EXCUSES, SHARED_DATA, Outcome, faults, main, read_outcomes
 
 REPORT = """<?xml version="1.0"?><testsuites><testsuite>
   <testcase classname="tests.a" name="runs"/>
@@ -28,20 +29,27 @@ def test_a_report_is_read_with_the_reason_of_each_skip() -> None:
 
 
 def test_skips_and_expected_failures_are_faults() -> None:
-    found = faults(read_outcomes(REPORT), shared_data_present=False)
+    found = faults(read_outcomes(REPORT), ["needs ../shared/data"])
 
     assert found == ["tests.a::skips: no server", "tests.a::is_expected_to_fail: pytest.xfail"]
 
 
-def test_the_prompts_are_an_excuse_only_where_they_are_absent() -> None:
+def test_an_excuse_counts_only_where_it_holds() -> None:
     outcome = Outcome("tests.a::wants_prompts", "needs ../shared/data")
 
-    assert faults([outcome], shared_data_present=False) == []
-    assert faults([outcome], shared_data_present=True) == ["tests.a::wants_prompts: needs ../shared/data"]
+    assert faults([outcome], ["needs ../shared/data"]) == []
+    assert faults([outcome], ["only root can"]) == ["tests.a::wants_prompts: needs ../shared/data"]
+
+
+def test_the_excuses_are_about_this_machine() -> None:
+    holds = {reason for reason, check in EXCUSES.items() if check()}
+
+    assert ("only root can" in holds) == (os.geteuid() != 0)
+    assert ("needs ../shared/data" in holds) == (not SHARED_DATA.exists())
 
 
 def test_a_run_without_tests_is_a_fault() -> None:
-    assert faults(read_outcomes(WITHOUT), shared_data_present=True) == ["the report holds no test"]
+    assert faults(read_outcomes(WITHOUT), []) == ["the report holds no test"]
 
 
 def test_what_is_no_report_is_refused() -> None:
