@@ -82,10 +82,11 @@ class Books:
         self, outcome: Outcome, batch_id: UUID | None, *, was_unknown: bool = False, was_at_risk: Decimal = _ZERO
     ) -> None:
         """Book a settled attempt; `was_at_risk` is what it was already booked with, if it `was_unknown` before."""
-        if outcome.attempt is AttemptOutcome.RELEASED:
+        is_call = outcome.attempt is not AttemptOutcome.RELEASED
+        if not is_call and not was_unknown:
             return
         day = self.days.setdefault((outcome.project_id, outcome.deployment_id), DayChange())
-        day.calls += 0 if was_unknown else 1
+        day.calls += int(is_call) - int(was_unknown)
         if outcome.usage is not None:
             day.input_tokens += outcome.usage.input_tokens
             day.output_tokens += outcome.usage.output_tokens

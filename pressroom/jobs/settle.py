@@ -4,6 +4,7 @@ Counters move only by what the guarded updates return, so a settlement that is r
 arrives after its lease was taken back, adds nothing twice. A late answer still corrects the books of its attempt.
 """
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -45,6 +46,7 @@ _ATTEMPTS = text(
 )
 
 # A job whose cancel was asked for while it ran does not run again; a result that was paid for is kept.
+# `mine` locks in id order, late answers' jobs included, so that settlement, cancel and recovery cannot deadlock.
 _JOBS = text(
     """
     WITH t AS (
@@ -53,14 +55,16 @@ _JOBS = text(
         CAST(:wait AS float8[]), CAST(:uses_attempt AS int[]), CAST(:error_code AS text[]),
         CAST(:cost_usd AS numeric[]))
       AS t (id, lease_id, state, wait, uses_attempt, error_code, cost_usd)
+    ), mine AS MATERIALIZED (
+      SELECT j.id FROM jobs j WHERE j.id = ANY(CAST(:job_id AS uuid[])) ORDER BY j.id FOR NO KEY UPDATE
     )
     UPDATE jobs j SET lease_id = NULL, attempts_used = j.attempts_used + t.uses_attempt,
       state = CASE WHEN t.state = 'queued' AND j.cancel_requested THEN 'cancelled' ELSE t.state END,
-      run_at = CASE WHEN t.state = 'queued' AND t.wait IS NOT NULL THEN now() + make_interval(secs => t.wait) END,
+      run_at = CASE WHEN t.state = 'queued' AND NOT j.cancel_requested THEN now() + make_interval(secs => t.wait) END,
       finished_at = CASE WHEN t.state <> 'queued' OR j.cancel_requested THEN now() END,
       error_code = t.error_code, cost_usd = coalesce(j.cost_usd + t.cost_usd, j.cost_usd, t.cost_usd)
-    FROM t WHERE j.id = t.id AND j.lease_id = t.lease_id AND j.state = 'running'
-    RETURNING j.id, j.batch_id, j.flow_id, j.state, j.run_at IS NULL AS ready
+    FROM t JOIN mine ON mine.id = t.id WHERE j.id = t.id AND j.lease_id = t.lease_id AND j.state = 'running'
+    RETURNING j.id, old.lease_id, j.batch_id, j.flow_id, j.state, j.run_at IS NULL AS ready
     """
 )
 
@@ -96,22 +100,28 @@ _ARTIFACTS = text(
 )
 
 
+# Backslashes before it in pairs are text; an odd one makes it the escape of NUL.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     """Settle `outcomes` in the caller's transaction. Returns the jobs that ended or went back because of them.
 
     The order of locks is jobs, attempts, leases, batches, costs, flows, each in id order.
     """
     ordered = sorted(outcomes, key=lambda o: o.job_id)
-    jobs = {row.id: row for row in _update_jobs(conn, ordered)}
+    # By lease, not by job alone: a group may hold a job's late answer beside the one that ends it.
+    jobs = {(row.id, row.lease_id): row for row in _update_jobs(conn, ordered)}
+    current = [(o, jobs[o.job_id, o.lease_id]) for o in ordered if (o.job_id, o.lease_id) in jobs]
     booked = _update_attempts(conn, ordered)
-    _insert_results(conn, [o for o in ordered if o.job_id in jobs and jobs[o.job_id].state != "queued"])
-    _insert_artifacts(conn, [o for o in ordered if o.job_id in jobs and o.stored])
-    late = _book_late_costs(conn, [o for o in ordered if o.job_id not in jobs and o.attempt_id in booked])
+    _insert_results(conn, [o for o, row in current if row.state != "queued"])
+    _insert_artifacts(conn, [o for o, _ in current if o.stored])
+    late = _book_late_costs(conn, [o for o in ordered if (o.job_id, o.lease_id) not in jobs and o.attempt_id in booked])
     closed: dict[UUID, int] = {}
     books = Books()
     flows: dict[int, FlowChange] = {}
     for outcome in ordered:
-        row = jobs.get(outcome.job_id)
+        row = jobs.get((outcome.job_id, outcome.lease_id))
         batch_id = row.batch_id if row is not None else late.get(outcome.job_id)
         if outcome.attempt_id in booked:
             was = booked[outcome.attempt_id]
@@ -124,7 +134,7 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     close_in_leases(conn, closed, unstarted={})
     books.write(conn)
     change_flows(conn, flows)
-    return set(jobs)
+    return {job_id for job_id, _ in jobs}
 
 
 def _charge_flow(flows: dict[int, FlowChange], row: Row[Any], outcome: Outcome) -> None:
@@ -144,7 +154,7 @@ def _update_jobs(conn: Connection, outcomes: Sequence[Outcome]) -> Sequence[Row[
             "state": [o.then.value.value for o in outcomes],
             "wait": [o.wait_seconds for o in outcomes],
             "uses_attempt": [int(o.uses_attempt) for o in outcomes],
-            "error_code": [o.error_code if o.then is not Next.SUCCEED else None for o in outcomes],
+            "error_code": [_text(o.error_code) if o.then is not Next.SUCCEED else None for o in outcomes],
             "cost_usd": [o.cost_usd for o in outcomes],
         },
     ).all()
@@ -159,11 +169,11 @@ def _update_attempts(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID
             "latency": [o.latency_seconds for o in outcomes],
             "sent": [o.sent for o in outcomes],
             "status_code": [o.status_code for o in outcomes],
-            "error_code": [o.error_code for o in outcomes],
-            "error_message": [o.error_message for o in outcomes],
-            "request_id": [o.request_id for o in outcomes],
+            "error_code": [_text(o.error_code) for o in outcomes],
+            "error_message": [_text(o.error_message) for o in outcomes],
+            "request_id": [_text(o.request_id) for o in outcomes],
             "usage": [_json(o.usage.raw) if o.usage is not None and o.usage.raw else None for o in outcomes],
-            "service_tier": [o.usage.service_tier if o.usage is not None else None for o in outcomes],
+            "service_tier": [_text(o.usage.service_tier) if o.usage is not None else None for o in outcomes],
             "cost_usd": [o.cost_usd for o in outcomes],
             "at_risk_usd": [o.at_risk_usd for o in outcomes],
             "price_id": [o.price_id for o in outcomes],
@@ -190,7 +200,7 @@ def _insert_results(conn: Connection, outcomes: Sequence[Outcome]) -> None:
             {
                 "job_id": [o.job_id for o in outcomes],
                 "status_code": [o.status_code for o in outcomes],
-                "request_id": [o.request_id for o in outcomes],
+                "request_id": [_text(o.request_id) for o in outcomes],
                 "body": [_json(o.body) for o in outcomes],
                 "error": [_json(o.error) for o in outcomes],
             },
@@ -216,8 +226,13 @@ def _insert_artifacts(conn: Connection, outcomes: Sequence[Outcome]) -> None:
 
 
 def _json(value: Any) -> str | None:
-    """JSON text for a `json` column. PostgreSQL text cannot hold NUL, which models do emit: it is replaced."""
+    """JSON text. PostgreSQL cannot hold NUL, which models do emit: it is replaced, and an escaped backslash is not."""
     if value is None:
         return None
     encoded = orjson.dumps(value).decode()
-    return encoded.replace("\\u0000", "\\ufffd") if "\\u0000" in encoded else encoded
+    return _NUL.sub(r"\1\\ufffd", encoded) if "\\u0000" in encoded else encoded
+
+
+def _text(value: str | None) -> str | None:
+    """The same for a text column."""
+    return value.replace("\0", "\ufffd") if value is not None and "\0" in value else value
