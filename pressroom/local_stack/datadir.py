@@ -110,7 +110,10 @@ class DataDir:
     def exclusive(self, *, timeout_seconds: float) -> Iterator[None]:
         """Hold the start/stop lock. Waits for other processes up to `timeout_seconds`."""
         path = self.run / "start.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unwritable(f"{path}: {error.strerror}") from error
         try:
             deadline = time.monotonic() + timeout_seconds
             while not _try_lock(descriptor, fcntl.LOCK_EX, path):

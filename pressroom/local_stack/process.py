@@ -22,6 +22,7 @@ from pressroom.local_stack.identity import Identity
 
 _POLL_SECONDS = 0.01
 _LOG_LIMIT_BYTES = 10_000_000
+_spawned: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class ServerProcess:
         finally:
             os.close(descriptor)
         self.pid_file.write_text(f"{process.pid}\n")
+        _spawned.add(process.pid)
         # The server outlives this process on purpose: Popen must not warn about that when it is collected.
         process.returncode = 0
         return process.pid
@@ -117,7 +119,7 @@ class ServerProcess:
 
     def is_running(self, pid: int) -> bool:
         """Whether `pid` is this server and alive; reaps it when it was our own child and has ended."""
-        reap(pid)
+        _reap(pid)
         try:
             process = psutil.Process(pid)
             return tuple(process.cmdline()[1:]) == self.argv[1:] and process.status() != psutil.STATUS_ZOMBIE
@@ -130,10 +132,15 @@ def server_environment(home: Path) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
 
 
-def reap(pid: int) -> None:
-    """Collect `pid` if it is an ended child of ours; a zombie would look alive."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _reap(pid: int) -> None:
+    """Collect `pid` if it is an ended server of ours: a container's first process may never do it.
+
+    Only servers: the exit status of the caller's other children is not ours to take.
+    """
+    if pid in _spawned:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                _spawned.discard(pid)
 
 
 def wait_until_gone(processes: list[psutil.Process], *, timeout_seconds: float) -> None:

@@ -101,7 +101,14 @@ class LocalStack:
         """Start what is not running and hold the stack in use until `release`. Raises LocalStackError."""
         self._directory.prepare()
         with self._directory.exclusive(timeout_seconds=_LOCK_SECONDS):
-            state = self._start_all(self._directory.load_or_create(durable=self._durable))
+            try:
+                state = self._start_all(self._directory.load_or_create(durable=self._durable))
+            except OSError as error:
+                raise LocalStackError(
+                    f"The local stack in {self.data_dir} cannot be started",
+                    cause=str(error),
+                    remedy="free disk space, or correct the permissions of the file named above",
+                ) from error
             if self._use is None:
                 self._use = self._directory.join_users()
         return _urls(state)
@@ -136,14 +143,15 @@ class LocalStack:
                 cause="another process uses it",
                 remedy="end that process (pressroom up, a worker, a running batch), then try again",
             )
-        for directory in (state.socket_dir, state.postgres_home, str(self.data_dir)):
-            if directory:
-                shutil.rmtree(directory, ignore_errors=True)
-        if self.data_dir.exists():
+        places = [Path(place) for place in (state.socket_dir, state.postgres_home, str(self.data_dir)) if place]
+        for place in places:
+            shutil.rmtree(place, ignore_errors=True)  # what could not be removed is told below
+        left = [str(place) for place in places if place.exists()]
+        if left:
             raise LocalStackError(
-                f"The data directory {self.data_dir} is not deleted",
-                cause="some files in it could not be removed",
-                remedy=f"remove {self.data_dir} by hand",
+                "The local stack is only partly deleted",
+                cause=f"files in {', '.join(left)} could not be removed",
+                remedy="remove them by hand, as the user that owns them",
             )
 
     def status(self) -> list[ServerStatus]:

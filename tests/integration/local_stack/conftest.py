@@ -35,7 +35,7 @@ def lasting_stack() -> Iterator[LocalStack]:
 def _data_dir() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="pressroom-test-"))
     parent.chmod(0o711)
-    path = parent / "data"
+    path = parent / "dätä of 'mine'"  # every quoting that can go wrong, in every test
     yield path
     LocalStack(path).stop()
     shutil.rmtree(parent)

