@@ -7,13 +7,15 @@
 
 local TTL_S = 259200            -- three days: longer than the memory of any bucket, refreshed by every tick
 local SMOOTH_S = 4              -- a settled difference is worked off over about this long
-local CUT, RECOVER = 0.995, 0.0005   -- AIMD on 429: factor, at most once a second; additive recovery per second
+local CUT, RECOVER = 0.995, 0.00025  -- AIMD on 429: factor, at most once a second; additive recovery per second,
+local QUIET_S = 30                   -- the faster the longer it has been quiet, from this on
 local G_MIN = 0.3
 local COLD_S = 30               -- after lost state: half rate, back to full over this long or at a healthy header
 local RETRY_AFTER_MAX_S = 600
 local RATE_WINDOW_S = 10        -- time constant of the rate shown to people
 local START_CREDIT_S = 0.05     -- a new state starts with at most this much of its burst
 local DAY_S = 86400
+local DAY_MARGIN_S = 1           -- the provider refills from when calls arrive, we count from when they start
 local DIMS = {
   {name = 'rpm', unit = 1, period = 60},
   {name = 'tpm', unit = 2, period = 60},
@@ -87,7 +89,7 @@ local function apply_limits(state, limits, now)
     local f = FIELD[dim.name]
     state[f.sR] = limits.setting[dim.name]
     state[f.dR] = limits.default[dim.name]
-    state[f.T] = dim.day and dim.period or limits.burst
+    state[f.T] = dim.day and dim.period - DAY_MARGIN_S or limits.burst
     choose_rate(state, dim, now)
   end
 end

@@ -15,11 +15,13 @@ from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
 
 SMOOTH_SECONDS = 4.0
-CUT, RECOVER, FACTOR_MIN = 0.995, 0.0005, 0.3
+CUT, RECOVER, FACTOR_MIN = 0.995, 0.00025, 0.3
+QUIET_SECONDS = 30.0
 COLD_SECONDS = 30.0
 RETRY_AFTER_MAX_SECONDS = 600.0
 START_CREDIT_SECONDS = 0.05
 DAY_SECONDS = 86400.0
+DAY_MARGIN_SECONDS = 1.0
 _UNIT = {"rpm": 0, "tpm": 1, "ipm": 2, "rpd": 0, "tpd": 1}
 
 
@@ -153,14 +155,15 @@ class Pool:
         self.concurrency = limits.concurrency or 0
         for bucket in self.buckets:
             bucket.setting, bucket.default = setting.get(bucket.name), default.get(bucket.name)
-            bucket.burst = bucket.period if bucket.daily else limits.burst_seconds
+            bucket.burst = bucket.period - DAY_MARGIN_SECONDS if bucket.daily else limits.burst_seconds
             bucket.choose_rate(now)
 
     def advance(self, now: float) -> None:
         """Move to `now`; a clock that stepped back stands still instead."""
         now = max(self.now, now)
+        recovered = RECOVER * (now - self.now) * max(1.0, (now - self.last_cut) / QUIET_SECONDS)
         for bucket in self.active():
-            bucket.factor = min(1.0, bucket.factor + RECOVER * (now - self.now))
+            bucket.factor = min(1.0, bucket.factor + recovered)
         self.now = now
 
     def settle(self, estimate: Cost, actual: Cost, headers: QuotaHeaders | None = None) -> None:

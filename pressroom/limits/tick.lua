@@ -21,9 +21,10 @@ local function find_active()
   end
 end
 find_active()
+local recovered = RECOVER * elapsed * math.max(1, (now - S.cut) / QUIET_S)
 for _, entry in ipairs(active) do
   local f = entry.f
-  S[f.g] = math.min(1, S[f.g] + RECOVER * elapsed)
+  S[f.g] = math.min(1, S[f.g] + recovered)
   S[f.v] = S[f.v] * math.exp(-elapsed / RATE_WINDOW_S)
 end
 

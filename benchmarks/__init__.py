@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table; run one with `python -m benchmarks.NAME`."""
