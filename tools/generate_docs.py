@@ -6,13 +6,15 @@ A new reference is one more function in `REFERENCES`: path below docs/reference 
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import typer.main
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
+from cli.main import app
 from pressroom.settings import Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -87,7 +89,27 @@ def _meaning(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
 
 
-REFERENCES: Mapping[str, Callable[[], str]] = {"settings.md": settings_reference}
+def cli_reference() -> str:
+    """The help of every command, as the terminal shows it at 100 columns."""
+    parts = ["# The command line", "", "What `--help` says of each command."]
+    for path, text in _helps(typer.main.get_command(app), "pressroom"):
+        parts += ["", f"## {path}", "", "```text", text.rstrip(), "```"]
+    return "\n".join([*parts, ""])
+
+
+def _helps(command: Any, path: str, parent: Any = None) -> Iterator[tuple[str, str]]:
+    """A command's path and help, then those below it."""
+    width = {"terminal_width": 100, "max_content_width": 100}
+    context = command.context_class(
+        command, info_name=path.rpartition(" ")[2], parent=parent, **{**command.context_settings, **width}
+    )
+    yield path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(context):
+            yield from _helps(command.get_command(context, name), f"{path} {name}", context)
+
+
+REFERENCES: Mapping[str, Callable[[], str]] = {"settings.md": settings_reference, "cli.md": cli_reference}
 
 
 def stale(folder: Path, references: Mapping[str, Callable[[], str]]) -> list[str]:

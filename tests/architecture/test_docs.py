@@ -11,7 +11,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_MAKE = re.compile(r"(?:^|[`\s;&$])make ([a-z][a-z-]*)", re.MULTILINE)
+_MAKE = re.compile(r"(?:^ *|`|\$ |; |&& )make ([a-z][a-z-]*)", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 
 
@@ -21,7 +21,7 @@ def _make_commands(text: str) -> set[str]:
 
 
 def test_commands_are_found_in_code_only() -> None:
-    text = "We make tea.\n\n```\nmake demo\n$ make test PYTHON=x\n```\nor `make lint`, and make haste"
+    text = "We make tea.\n\n```\nmake demo\n$ make test PYTHON=x\n# to make sense\n```\nor `make lint`, and make haste"
 
     assert _make_commands(text) == {"demo", "test", "lint"}
 

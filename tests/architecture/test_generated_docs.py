@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pressroom.settings import Settings
-from tools.generate_docs import FOLDER, REFERENCES, settings_reference, stale, write
+from tools.generate_docs import FOLDER, REFERENCES, cli_reference, settings_reference, stale, write
 
 
 def test_our_references_are_fresh() -> None:
@@ -28,3 +28,10 @@ def test_every_setting_has_its_row_with_bounds_and_default() -> None:
     assert "| `PRESSROOM_DATABASE_URL` | secret | not set |" in text
     assert "| `PRESSROOM_WORKER_THREADS` | whole number, ≥ 1, ≤ 64 | `4` |" in text
     assert "| `OPENAI_API_KEY` | secret | not set |" in text
+
+
+def test_every_command_shows_its_usage() -> None:
+    text = cli_reference()
+
+    assert {"## pressroom", "## pressroom run", "## pressroom jobs list"} <= set(text.splitlines())
+    assert text.count("\nUsage: ") == text.count("\n## ")
