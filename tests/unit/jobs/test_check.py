@@ -1,0 +1,99 @@
+"""What a request is told before it may become a job."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pressroom.catalog.load import catalog
+from pressroom.jobs.check import NewJobDraft, RequestChecker
+from pressroom.money.price_book import catalog_price_book
+from pressroom.settings import OPENAI_BASE_URL, SANDBOX
+
+CHAT = "/v1/chat/completions"
+IMAGES = "/v1/images/generations"
+TODAY = date(2026, 11, 22)
+
+
+def checker(base_url: str = SANDBOX, on: date = TODAY) -> RequestChecker:
+    """With the catalog's own prices."""
+    return RequestChecker(catalog_price_book(), catalog(), base_url, on)
+
+
+def chat(**changes: Any) -> dict[str, Any]:
+    """A body that is good."""
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10} | changes
+
+
+def complaints(url: str, body: dict[str, Any], base_url: str = SANDBOX, on: date = TODAY) -> list[str]:
+    """What is said of a request."""
+    found = checker(base_url, on).check(url, body)
+    return [str(problem) for problem in found] if isinstance(found, list) else []
+
+
+def test_a_good_request_is_priced() -> None:
+    found = checker().check(CHAT, chat())
+    assert isinstance(found, NewJobDraft)
+    assert (found.url, found.model) == (CHAT, "gpt-4o-mini")
+    assert found.estimate.tokens > 10
+    assert Decimal(0) < found.estimate.expected_usd <= found.estimate.cost_usd
+
+
+def test_pictures_are_priced_by_size_and_number() -> None:
+    found = checker().check(IMAGES, {"model": "dall-e-2", "prompt": "a cat", "size": "256x256", "n": 3})
+    assert isinstance(found, NewJobDraft)
+    assert found.estimate.images == 3
+    assert found.estimate.cost_usd == Decimal("0.048")
+
+
+def test_unsupported_urls_name_the_supported_ones() -> None:
+    assert complaints("/v1/embeddings", {}) == [
+        f'url: is not supported (got "/v1/embeddings"). Give one of: {CHAT}, {IMAGES}'
+    ]
+
+
+def test_a_mistyped_model_gets_a_suggestion() -> None:
+    (said,) = complaints(CHAT, chat(model="gpt-4o-mni"))
+    assert said.startswith(
+        "model: no price is known for service tier 'default' on 2026-11-22 (got gpt-4o-mni). "
+        "Did you mean gpt-4o-mini? If not: Add a row"
+    )
+
+
+def test_everything_wrong_shows_at_once() -> None:
+    said = complaints(CHAT, chat(model="unheard-of", temperature=3))
+    assert [text.split(":")[0] for text in said] == ["temperature", "model"]
+
+
+@pytest.mark.parametrize("on", [date(2026, 5, 12), TODAY])
+def test_a_model_that_is_gone_is_refused_where_it_is_gone(on: date) -> None:
+    body = {"model": "dall-e-2", "prompt": "a cat", "size": "256x256"}
+    (said,) = complaints(IMAGES, body, OPENAI_BASE_URL, on)
+    assert said.startswith("model: api.openai.com shut dall-e-2 down on 2026-05-12 (got dall-e-2). ")
+    assert "or set OPENAI_BASE_URL to an endpoint that still serves dall-e-2" in said
+    assert complaints(IMAGES, body, "https://images.example/v1", on) == []
+    assert complaints(IMAGES, body, SANDBOX, on) == []
+
+
+def test_a_tier_without_a_price_is_refused() -> None:
+    (said,) = complaints(CHAT, chat(service_tier="scale"))
+    assert said.startswith("model: no price is known for service tier 'scale'")
+
+
+def test_a_size_without_a_price_is_refused() -> None:
+    (said,) = complaints(IMAGES, {"model": "dall-e-2", "prompt": "a cat", "size": "100x100"})
+    assert said.startswith('size: is not one of the allowed values (got "100x100")')
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "", 7, None, ["gpt-4o-mini"]])
+def test_models_that_are_no_names(value: Any) -> None:
+    (said,) = complaints(CHAT, chat(model=value))
+    assert said.startswith("model: ")
+    assert len(said) < 400
+
+
+def test_what_is_found_once_holds_for_the_next() -> None:
+    same = checker()
+    first, second = same.check(CHAT, chat()), same.check(CHAT, chat())
+    assert first == second
