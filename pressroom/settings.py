@@ -22,38 +22,73 @@ class Settings(BaseSettings):
     provider is what the OpenAI SDK reads: `OPENAI_API_KEY` and `OPENAI_BASE_URL`; without a key, the sandbox.
     """
 
-    model_config = SettingsConfigDict(env_prefix="PRESSROOM_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="PRESSROOM_",
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+    )
 
     data_dir: Path = Path(".pressroom")
+    """Where the local stack, and pictures that wait for the store, are kept."""
     database_url: SecretStr | None = None
+    """PostgreSQL 18, as `postgresql+psycopg://user:password@host:5432/name`. Not set: the local stack."""
     redis_url: SecretStr | None = None
+    """Redis 7 or Valkey 8 and newer, as `redis://:password@host:6379/0`. Not set: the local stack."""
     redis_prefix: str = "pressroom:"
+    """Put before every key, so that several installations can share a server."""
     s3_endpoint_url: str | None = None
+    """Address of an S3-compatible store. Not set, with a bucket set: AWS."""
     s3_bucket: str | None = None
+    """Where pictures and files go. Not set: the local stack."""
     s3_region: str = "us-east-1"
+    """Region of the bucket."""
     s3_access_key_id: str | None = Field(default=None, validation_alias=AliasChoices("AWS_ACCESS_KEY_ID"))
+    """Not set: boto3 finds credentials its own way (profile, instance role)."""
     s3_secret_access_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("AWS_SECRET_ACCESS_KEY"))
+    """Goes with `AWS_ACCESS_KEY_ID`."""
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("OPENAI_API_KEY"))
+    """Key of the account that pays. Not set: the sandbox, and every screen says so."""
     openai_base_url: str = Field(default=OPENAI_BASE_URL, validation_alias=AliasChoices("OPENAI_BASE_URL"))
+    """Any endpoint that speaks the same API."""
     sandbox_url: str | None = None
+    """Address of a running sandbox, as `http://127.0.0.1:8399/v1`; used only without a key."""
 
     dispatch_ahead_seconds: Seconds = 2.5
+    """How many seconds of a pool's rate may be leased and not yet started."""
     dispatch_interval_seconds: Seconds = 0.25
+    """How often each worker process dispatches."""
     lease_max_jobs: int = Field(default=50, ge=1, le=100)
+    """Jobs in one lease, and so in one message."""
     unlimited_ahead_jobs: int = Field(default=600, ge=1)
+    """Jobs leased and not yet started in a pool without known limits."""
     worker_threads: int = Field(default=4, ge=1, le=64)
+    """Leases that one worker process takes in at a time."""
     worker_max_in_flight: int = Field(default=400, ge=1, le=5000)
+    """Calls that one worker process makes at a time."""
     heartbeat_interval_seconds: Seconds = 2.0
+    """How often a worker process says that it lives."""
     worker_dead_after_seconds: Seconds = 10.0
+    """Silence after which a worker is given up and its jobs run again."""
     unclaimed_resend_seconds: Seconds = 5.0
+    """Age at which a lease that nobody claimed is sent again."""
     drain_seconds: Seconds = 25.0
+    """How long a worker that is told to stop waits for its calls."""
     settle_interval_seconds: Seconds = 0.03
+    """How long finished jobs wait for company before they are committed."""
     request_timeout_seconds: Seconds = 120.0
+    """Longest time for one call, from sending to the last byte."""
     max_attempts: int = Field(default=5, ge=1, le=100)
+    """Calls that may fail before a job does; 429s do not count."""
     image_memory_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Pictures that wait in memory while the store is down; more go to disk."""
     max_image_bytes: int = Field(default=50 * 1024 * 1024, ge=1024)
+    """Largest picture taken from the provider."""
     max_image_pixels: int = Field(default=40_000_000, ge=1024)
+    """Largest picture, in pixels, that is decoded."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that are logged."""
 
     @model_validator(mode="after")
     def _dead_after_several_heartbeats(self) -> "Settings":
