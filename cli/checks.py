@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
 from cli.exits import CouldNotRun, explain
+from cli.wording import shortened
 
 if TYPE_CHECKING:
     from cli.context import System
@@ -159,7 +160,7 @@ def _deployments(system: System) -> Iterator[Finding]:
     for row in rows:
         stopped = row.pause_reason if row.paused else system.limiter.status(row.pool).stopped_reason
         if row.paused or stopped:
-            detail = f"paused: {stopped}; {row.queued:,} jobs queued"
+            detail = f"paused: {shortened(stopped or 'no reason given')}; {row.queued:,} jobs queued"
             yield Finding(
                 row.pool, "note", detail, f"put the cause right, then: pressroom deployments resume {row.model}"
             )

@@ -123,6 +123,15 @@ class System:
             sync_catalog_prices(conn)
         self.store.ensure_bucket()
 
+    def expect_new_sandbox(self) -> None:
+        """A sandbox that starts now knows nothing of what one before it taught our limiter."""
+        from pressroom.jobs.deployments import forget_sandbox_limits
+        from pressroom.jobs.workers import alive
+
+        with self.engine.begin() as conn:
+            if not alive(conn):
+                forget_sandbox_limits(conn, self.limiter)
+
     def close(self) -> None:
         """Give back every connection that was opened."""
         opened = self.__dict__

@@ -12,16 +12,16 @@ import typer
 
 from cli.context import load_settings
 from cli.exits import CouldNotRun
-from cli.options import Json, Workers, examples
+from cli.options import Json, Workers, examples, typed_again
 from cli.terminal import say
 from cli.wording import count
 
 # Held by the sandbox and told to the limiter, so that the quota display means something. With these the pictures take
 # 40 s and the texts 40 s, side by side.
-LIMITS = ("dall-e-2:ipm=1500,rpm=1500", "gpt-4o-mini:rpm=900,tpm=400000")
+LIMITS = ("dall-e-2:ipm=1500", "gpt-4o-mini:rpm=900,tpm=400000")
 _SANDBOX: dict[str, Any] = {
     "limits": {
-        "dall-e-2": {"ipm": 1500, "rpm": 1500, "burst_seconds": 60, "quantum_seconds": 1},
+        "dall-e-2": {"ipm": 1500, "burst_seconds": 60, "quantum_seconds": 1},
         "gpt-4o-mini": {"rpm": 900, "tpm": 400_000, "burst_seconds": 60, "quantum_seconds": 1},
     },
 }
@@ -70,9 +70,10 @@ def demo(
         renew=True,
         keep_limits=False,
         sandbox_config=config,
+        command=typed_again(sys.argv),
     )
     summary = run_batch(settings, request)
-    show_summary(summary, as_json=as_json, command="demo")
+    show_summary(summary, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.context import System, load_settings, open_system
+from cli.context import load_settings, open_system
 from cli.options import Json, examples
 from cli.terminal import answer, answer_json, answer_table
-from cli.wording import duration, quantity
+from cli.wording import duration, quantity, shortened
 
 if TYPE_CHECKING:
     from pressroom.jobs.deployments import DeploymentRow
@@ -129,11 +129,6 @@ def resume(ctx: typer.Context, model: _Model) -> None:
     answer(f"{row.pool} {'runs again' if was_paused else 'was not paused'}; {row.queued:,} jobs queued")
 
 
-def stopped_by(system: System, row: DeploymentRow) -> str | None:
-    """Why nothing starts there, None when it does."""
-    return row.pause_reason if row.paused else system.limiter.status(row.pool).stopped_reason
-
-
 def _record(row: DeploymentRow, status: PoolStatus) -> dict[str, Any]:
     return {**dataclasses.asdict(row), "sandbox": row.is_sandbox, "limiter": dataclasses.asdict(status)}
 
@@ -169,9 +164,9 @@ def _limits(row: DeploymentRow, status: PoolStatus) -> Iterator[list[str]]:
 
 def _state(row: DeploymentRow, status: PoolStatus) -> str:
     if row.paused:
-        return f"paused: {row.pause_reason}"
+        return f"paused: {shortened(row.pause_reason or 'no reason given')}"
     if status.stopped_reason is not None:
-        return f"paused: {status.stopped_reason}"
+        return f"paused: {shortened(status.stopped_reason)}"
     if status.paused_seconds > 0:
         return f"waits {duration(status.paused_seconds)} after a 429"
     return "ok"

@@ -1,5 +1,7 @@
 """Options that mean the same in every command."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -35,3 +37,8 @@ InputFile = Annotated[
 def examples(*lines: str) -> str:
     """The end of a `--help`: commands to copy."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def typed_again(arguments: Sequence[str]) -> str:
+    """The command as it was typed, to take the same input up again: without what would submit it anew."""
+    return shlex.join(["pressroom", *(word for word in arguments[1:] if word != "--again")])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cli.terminal import say
-from cli.wording import count, duration, quantity, usd
+from cli.wording import count, duration, quantity, shortened, usd
 
 if TYPE_CHECKING:
     from pressroom.jobs.progress import QuotaUse
@@ -105,7 +105,7 @@ def money(snapshot: Snapshot) -> str:
 def quota(use: QuotaUse) -> str:
     """`dall-e-2 99 % of 1,500 ipm`."""
     if use.stopped is not None:
-        return f"{use.model} stopped: {use.stopped}"
+        return f"{use.model} stopped: {shortened(use.stopped)}"
     refused = f" ({use.rejected:,} × 429)" if use.rejected else ""
     if use.dimension is None:
         return f"{use.model} no limit{refused}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from cli.context import load_settings
 from cli.input_options import BatchOptions, InputOptions
 from cli.option_groups import grouped
-from cli.options import InputFile, Json, Workers, Yes, examples
+from cli.options import InputFile, Json, Workers, Yes, examples, typed_again
 
 LIMITS_HELP = (
     "Limits of a model, any of rpm, tpm, ipm, rpd, tpd, concurrency, burst_seconds: gpt-4o-mini:rpm=600,tpm=60000. "
@@ -78,6 +79,7 @@ def run(  # noqa: PLR0913  (one parameter an option)
         workers=workers,
         artifacts=artifacts,
         contact_sheet=contact_sheet,
+        command=typed_again(sys.argv),
         again=False if again is None and yes else again,
     )
     summary = run_batch(load_settings(ctx.obj), request)

@@ -53,6 +53,8 @@ class RunRequest:
     renew: bool = False
     keep_limits: bool = True
     sandbox_config: Path | None = None
+    command: str = "pressroom run INPUT"
+    """What to type to take this input up again."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,6 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
 @contextlib.contextmanager
 def _limits(system: System, request: RunRequest) -> Iterator[None]:
     """The limits asked for, in force before the first job is there to be started."""
-    if not request.limits:
-        yield
-        return
     from pressroom.jobs import deployments
 
     before: dict[str, dict[str, float]] = {}
@@ -110,10 +109,17 @@ def _limits(system: System, request: RunRequest) -> Iterator[None]:
     finally:
         if not request.keep_limits:
             for model, explicit in before.items():
-                with system.engine.begin() as conn:
-                    row = deployments.find_deployment(conn, system.settings.provider, model)
-                    holds = deployments.replace_limits(conn, row, explicit)
-                system.limiter.set_limits(row.pool, holds)
+                _restore(system, model, explicit)
+
+
+def _restore(system: System, model: str, explicit: dict[str, float]) -> None:
+    """As before this run."""
+    from pressroom.jobs import deployments
+
+    with system.engine.begin() as conn:
+        row = deployments.find_deployment(conn, system.settings.provider, model)
+        holds = deployments.replace_limits(conn, row, explicit)
+    system.limiter.set_limits(row.pool, holds)
 
 
 def _take(system: System, request: RunRequest, options: IngestOptions, mark: str) -> _Taken:
@@ -175,6 +181,7 @@ def _work(system: System, request: RunRequest, taken: _Taken) -> None:
             if system.settings.sandbox_url is None:
                 sandbox = Sandbox(logs, config=request.sandbox_config)
                 stack.callback(sandbox.stop)
+                system.expect_new_sandbox()
                 environment["PRESSROOM_SANDBOX_URL"] = sandbox.ready()
         workers = stack.enter_context(WorkerProcesses(request.workers, environment, logs, settings=system.settings))
         view = progress_view(on_terminal=is_terminal_error())
@@ -185,11 +192,11 @@ def _work(system: System, request: RunRequest, taken: _Taken) -> None:
             try:
                 workers.stop()
             finally:
-                show_interrupted(system, (taken.project_id, taken.id), request.input)
+                show_interrupted(system, (taken.project_id, taken.id), request.command)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         if isinstance(end, Stopped):
             workers.stop()
-            show_stopped(end, request.input)
+            show_stopped(end, request.command)
             raise typer.Exit(ExitCode.COULD_NOT_RUN)
         workers.ask_to_stop()
 
@@ -213,6 +220,7 @@ def _summary(
         jobs_done=batch.done - taken.done_before,
         input=request.input,
         results=results,
+        command=request.command,
         bucket=system.settings.s3_bucket or "",
         bucket_dir=local_bucket(system),
     )

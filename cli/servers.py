@@ -49,6 +49,7 @@ def up(ctx: typer.Context, *, workers: Workers = 2) -> None:
         answering = _sandbox(settings, logs)
         try:
             if answering is not None:
+                system.expect_new_sandbox()
                 environment["PRESSROOM_SANDBOX_URL"] = answering.ready()
             with WorkerProcesses(workers, environment, logs, settings=settings) as running:
                 _show_connections(system, environment.get("PRESSROOM_SANDBOX_URL") or settings.sandbox_url)

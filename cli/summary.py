@@ -38,6 +38,7 @@ class Summary:
     elapsed_s: float
     jobs_done: int
     input: Path
+    command: str
     results: Results
     bucket: str
     bucket_dir: Path | None
@@ -91,7 +92,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     }
 
 
-def show_summary(summary: Summary, *, as_json: bool, command: str = "run") -> None:
+def show_summary(summary: Summary, *, as_json: bool) -> None:
     """Print it."""
     if as_json:
         answer_json(summary_record(summary))
@@ -101,7 +102,7 @@ def show_summary(summary: Summary, *, as_json: bool, command: str = "run") -> No
     _show_places(summary)
     answer("")
     answer("What to type next:")
-    for line in next_steps(summary, command=command):
+    for line in next_steps(summary):
         answer(f"  {line}")
 
 
@@ -150,7 +151,7 @@ def _show_places(summary: Summary) -> None:
         answer(f"contact sheet  {results.contact_sheet}")
 
 
-def next_steps(summary: Summary, *, command: str = "run") -> list[str]:
+def next_steps(summary: Summary) -> list[str]:
     """Commands that make sense now."""
     from pressroom.ids import show_id
 
@@ -159,11 +160,10 @@ def next_steps(summary: Summary, *, command: str = "run") -> list[str]:
     if summary.batch.succeeded < summary.batch.total:
         ended = [name for name in ("failed", "cancelled", "expired") if getattr(summary.batch, name)]
         states = " ".join(f"--state {name}" for name in ended)
-        again = f"pressroom run {shlex.quote(str(summary.input))}" if command == "run" else f"pressroom {command}"
         steps += [
             f"pressroom jobs list --batch {batch} {states}",
             f"pressroom jobs retry --batch {batch} {states}",
-            f"{again}   (runs what was queued again)",
+            f"{summary.command}   (runs what was queued again)",
         ]
     steps += [f"pressroom batches show {batch}", "pressroom costs --by model,day"]
     if summary.results.images and summary.results.artifacts is None:
@@ -173,7 +173,7 @@ def next_steps(summary: Summary, *, command: str = "run") -> list[str]:
     return steps
 
 
-def show_interrupted(system: System, batch: tuple[UUID, UUID], source: Path) -> None:
+def show_interrupted(system: System, batch: tuple[UUID, UUID], command: str) -> None:
     """Say how to go on after Ctrl-C."""
     from pressroom.ids import show_id
     from pressroom.jobs.queries import find_batch
@@ -181,11 +181,11 @@ def show_interrupted(system: System, batch: tuple[UUID, UUID], source: Path) -> 
     with system.engine.connect() as conn:
         row = find_batch(conn, *batch)
     say(f"stopped: {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent; nothing is lost")
-    say(f"resume with:  pressroom run {shlex.quote(str(source))}")
+    say(f"resume with:  {command}")
     say(f"or give up:   pressroom batches cancel {show_id('batch', row.id)}")
 
 
-def show_stopped(end: Stopped, source: Path) -> None:
+def show_stopped(end: Stopped, command: str) -> None:
     """Say why nothing moves and how to go on."""
     say(f"{count(end.seen.batch.unfinished, 'job')} cannot run now, and stay queued:")
     for model, reason in end.reasons.items():
@@ -193,4 +193,4 @@ def show_stopped(end: Stopped, source: Path) -> None:
     say("put the cause right, then:")
     for model in end.reasons:
         say(f"  pressroom deployments resume {model}")
-    say(f"  pressroom run {shlex.quote(str(source))}")
+    say(f"  {command}")

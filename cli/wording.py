@@ -46,6 +46,11 @@ def quantity(number: float | None) -> str:
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.1f}"
 
 
+def shortened(text: str, characters: int = 60) -> str:
+    """The beginning, where the whole would not fit."""
+    return text if len(text) <= characters else f"{text[: characters - 1].rstrip()}…"
+
+
 def parse_time(option: str, value: str | None, *, now: datetime) -> datetime | None:
     """`2026-11-24`, `2026-11-24T10:30`, or how long ago: `90m`, `2h`, `7d`. Raises InvalidInput."""
     if value is None:

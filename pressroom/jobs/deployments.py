@@ -14,6 +14,7 @@ from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.jobs.rates import DIMENSIONS, pool_limits
 from pressroom.jobs.resolve import resolve_deployments
 from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, PoolLimits
+from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.settings import OPENAI_BASE_URL
 
 _LIST = """
@@ -130,6 +131,19 @@ def replace_limits(conn: Connection, deployment: DeploymentRow, explicit: Mappin
     holds = pool_limits(explicit, deployment.learned_limits, deployment.catalog_limits)
     conn.execute(_SET, {"limits": orjson.dumps(dict(explicit)).decode(), "pool": deployment.pool})
     return holds
+
+
+def forget_sandbox_limits(conn: Connection, limiter: LimiterAdmin) -> None:
+    """Drop what headers taught of the sandbox's limits: one that starts anew is another account.
+
+    Only while no worker lives, for the limiter's account of what is in flight goes too.
+    """
+    query = text(
+        "UPDATE pools SET learned_limits = '{}', limiter_epoch = NULL"
+        " WHERE id IN (SELECT pool_id FROM deployments WHERE is_sandbox) RETURNING name"
+    )
+    for pool in conn.execute(query).scalars():
+        limiter.forget(pool)
 
 
 def resume_deployment(conn: Connection, deployment_id: int) -> bool:
