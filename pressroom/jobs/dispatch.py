@@ -4,6 +4,7 @@ Per pool, at most `ahead_seconds` of its rate is leased and not yet started, so 
 pause and priority take effect at once, and Redis holds seconds of work.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from pressroom.ids import new_id
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.rates import Rates, effective_limits
 from pressroom.settings import Settings
+
+_NOTHING_SECONDS = 1e-6
+# What a job of a pool without limits is charged to its flow: turns are still taken by weight.
+_NOMINAL_SECONDS = 0.001
 
 # Dispatch writes nothing that a crash may not lose: an uncommitted lease is a job still queued.
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
@@ -40,32 +45,44 @@ _AHEAD = text(
     " FROM leases WHERE pool_id = :pool"
 )
 
-# The least served flows first, a few jobs of each, so one claim serves up to ten flows.
+# Start-time fair queueing: every ready job of the least served flows gets the virtual time at which it would be served
+# (its flow's, plus what stands before it there by weight), and the pool's room is filled in that order. Nobody else
+# dispatches this pool meanwhile; a job that is being cancelled is skipped. `drained` flows had nothing else ready.
 # MATERIALIZED: a LIMIT under a nested loop could otherwise be run again and lock more rows than it returns.
 _CLAIM = text(
     """
     WITH f AS MATERIALIZED (
       SELECT id, weight, vtime FROM flows WHERE pool_id = :pool AND active AND NOT paused
+        AND id <> ALL(CAST(:skip AS bigint[]))
       ORDER BY vtime LIMIT :flows FOR UPDATE SKIP LOCKED
-    ), share AS (
-      SELECT greatest(1, :want / greatest(1, count(*)))::int AS n FROM f
-    ), c AS MATERIALIZED (
-      SELECT x.*, f.weight FROM f CROSS JOIN share CROSS JOIN LATERAL (
-        SELECT id, flow_id, deployment_id,
+    ), ready AS MATERIALIZED (
+      SELECT x.id, f.id AS flow_id, x.seconds,
+        f.vtime + (sum(x.seconds) OVER in_flow - x.seconds) / f.weight AS served_at
+      FROM f CROSS JOIN LATERAL (
+        SELECT id, priority, deadline,
           greatest(:request_seconds, est_tokens * :token_seconds, est_images * :image_seconds)::float8 AS seconds
         FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
           AND (deadline IS NULL OR deadline > now()) AND deployment_id <> ALL(CAST(:paused AS bigint[]))
-        ORDER BY priority, deadline, id LIMIT share.n FOR UPDATE SKIP LOCKED) x
+        ORDER BY priority, deadline, id LIMIT :want) x
+      WINDOW in_flow AS (PARTITION BY f.id ORDER BY x.priority, x.deadline, x.id)
+    ), picked AS MATERIALIZED (
+      SELECT id, seconds, served_at FROM (
+        SELECT *, sum(seconds) OVER (ORDER BY served_at, id) - seconds AS ahead FROM ready) r
+      WHERE ahead < :room_seconds ORDER BY served_at, id LIMIT :want
+    ), c AS MATERIALIZED (
+      SELECT j.id, j.flow_id, j.deployment_id, picked.seconds, picked.served_at FROM picked JOIN jobs j USING (id)
+      WHERE j.state = 'queued' AND j.run_at IS NULL FOR UPDATE OF j SKIP LOCKED
     ), served AS (
-      SELECT f.id, (SELECT n FROM share) AS asked, count(c.id) AS n, coalesce(sum(c.seconds), 0) AS seconds
+      SELECT f.id, count(c.id) AS n, coalesce(sum(c.seconds), 0) AS seconds,
+        (SELECT count(*) FROM ready WHERE ready.flow_id = f.id) AS ready
       FROM f LEFT JOIN c ON c.flow_id = f.id GROUP BY f.id
     ), charged AS (
       UPDATE flows SET queued = flows.queued - served.n, vtime = flows.vtime + served.seconds / flows.weight
-      FROM served WHERE flows.id = served.id
-      RETURNING flows.id, served.n, served.asked
+      FROM served WHERE flows.id = served.id AND served.n > 0
     )
-    SELECT c.id, c.deployment_id, c.seconds, NULL::bigint AS short_flow FROM c
-    UNION ALL SELECT NULL, NULL, 0, charged.id FROM charged WHERE charged.n < charged.asked
+    SELECT id, deployment_id, seconds, served_at, NULL::bigint AS drained_flow FROM c
+    UNION ALL SELECT NULL, NULL, 0, NULL, id FROM served WHERE n = ready AND ready < :want
+    ORDER BY served_at, id
     """
 )
 
@@ -121,6 +138,17 @@ class ClaimedJob:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What one claim may take: jobs, seconds of the pool, from how many flows, and from which not."""
+
+    jobs: int
+    seconds: float
+    flows: int
+    paused: list[int]
+    skip: list[int]
+
+
 def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> int:
     """Lease what each pool has room for and publish the leases. Returns the number of jobs leased."""
     with engine.connect() as conn:
@@ -145,28 +173,32 @@ def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID
 
 
 def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> dict[UUID, int]:
-    """Claim and lease until `ahead_seconds` of the pool are out; sizes are only known once claimed, so in a few steps.
+    """Claim and lease until `ahead_seconds` of the pool are out, and at most the last job beyond it.
 
-    A pool slower than one job in `ahead_seconds` still gets one ahead.
+    How many jobs that will be is only known once they are claimed, so it may take a few steps.
     """
     ahead = conn.execute(_AHEAD, {"pool": pool}).one()
     paused = _paused_deployments(conn, pool)
     left_jobs = policy.unlimited_ahead_jobs - int(ahead.jobs)
-    left_seconds = policy.ahead_seconds - float(ahead.seconds)
-    mean_seconds = max(rates.request_seconds, rates.image_seconds) or left_seconds / 10
+    left_seconds = math.inf if rates.unlimited else policy.ahead_seconds - float(ahead.seconds)
+    mean_seconds = max(rates.request_seconds, rates.image_seconds) or policy.ahead_seconds / 10
     leases: dict[UUID, int] = {}
-    while left_jobs > 0 and (rates.unlimited or left_seconds > 0):
+    empty: list[int] = []
+    while left_jobs > 0 and left_seconds > _NOTHING_SECONDS:
         want = left_jobs if rates.unlimited else max(1, min(left_jobs, int(left_seconds / mean_seconds)))
-        got, short = _claim(conn, pool, want, rates, flows=policy.flows_per_claim, paused=paused)
+        room = _Room(want, left_seconds - _NOTHING_SECONDS, policy.flows_per_claim, paused, empty)
+        got, drained = _claim(conn, pool, rates, room)
         leases |= _write_leases(conn, pool, got, policy.lease_max_jobs)
-        if short and not paused:
-            conn.execute(_SLEEP, {"ids": short})
-        if not got:
+        if drained and not paused:
+            conn.execute(_SLEEP, {"ids": drained})
+        if not got and not drained:
             break
+        # Flows that have only jobs of paused deployments stay awake, and must not hide the flows behind them.
+        empty += drained
         seconds = sum(job.seconds for job in got)
         left_jobs -= len(got)
         left_seconds -= seconds
-        mean_seconds = max(seconds / len(got), 1e-6)
+        mean_seconds = max(seconds / len(got), _NOTHING_SECONDS) if got else mean_seconds
     return leases
 
 
@@ -175,22 +207,22 @@ def _paused_deployments(conn: Connection, pool: int) -> list[int]:
     return list(conn.execute(query, {"pool": pool}).scalars())
 
 
-def _claim(
-    conn: Connection, pool: int, want: int, rates: Rates, *, flows: int, paused: list[int]
-) -> tuple[list[ClaimedJob], list[int]]:
-    """The jobs, locked and charged to their flows, and the flows that had fewer than they were asked for."""
+def _claim(conn: Connection, pool: int, rates: Rates, room: _Room) -> tuple[list[ClaimedJob], list[int]]:
+    """The jobs, locked and charged to their flows, in order; and the flows that have nothing else to give."""
     parameters: Mapping[str, Any] = {
         "pool": pool,
-        "want": want,
-        "flows": min(flows, want),
-        "request_seconds": rates.request_seconds,
+        "want": room.jobs,
+        "room_seconds": room.seconds,
+        "flows": room.flows,
+        "request_seconds": _NOMINAL_SECONDS if rates.unlimited else rates.request_seconds,
         "token_seconds": rates.token_seconds,
         "image_seconds": rates.image_seconds,
-        "paused": paused,
+        "paused": room.paused,
+        "skip": room.skip,
     }
     rows = conn.execute(_CLAIM, parameters).all()
-    short = [row.short_flow for row in rows if row.short_flow is not None]
-    return [ClaimedJob(row.id, row.deployment_id, row.seconds) for row in rows if row.id is not None], short
+    drained = [row.drained_flow for row in rows if row.drained_flow is not None]
+    return [ClaimedJob(row.id, row.deployment_id, row.seconds) for row in rows if row.id is not None], drained
 
 
 def _write_leases(conn: Connection, pool: int, claimed: list[ClaimedJob], lease_max_jobs: int) -> dict[UUID, int]:

@@ -65,18 +65,16 @@ def wake_flows(conn: Connection, ready: Mapping[int, int]) -> None:
     """
     if ready:
         ids = sorted(ready)
+        _lock(conn, ids)
         conn.execute(_WAKE, {"ids": ids, "counts": [ready[i] for i in ids]})
 
 
 def change_flows(conn: Connection, changes: Mapping[int, FlowChange]) -> None:
-    """Apply what a settlement or a recovery adds to its flows, in id order so that two of them cannot deadlock."""
+    """Apply what a settlement or a recovery adds to its flows."""
     ids = sorted(changes)
     if not ids:
         return
-    conn.execute(
-        text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"),
-        {"ids": ids},
-    )
+    _lock(conn, ids)
     conn.execute(
         _ADJUST,
         {
@@ -85,7 +83,14 @@ def change_flows(conn: Connection, changes: Mapping[int, FlowChange]) -> None:
             "seconds": [changes[i].seconds for i in ids],
         },
     )
-    wake_flows(conn, {i: 0 for i in ids if changes[i].ready})
+    woken = [i for i in ids if changes[i].ready]
+    if woken:
+        conn.execute(_WAKE, {"ids": woken, "counts": [0] * len(woken)})
+
+
+def _lock(conn: Connection, ids: list[int]) -> None:
+    """In id order, so that two writers of several flows cannot deadlock."""
+    conn.execute(text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": ids})
 
 
 def count_ready(flow_ids: Iterable[int]) -> dict[int, int]:
