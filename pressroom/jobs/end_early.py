@@ -12,18 +12,26 @@ from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.selection import Selection
 
+# Locked in id order, as by everybody who writes several jobs.
 _END = """
-    WITH ended AS (
+    WITH mine AS MATERIALIZED (
+      SELECT j.id FROM jobs j WHERE {where} AND j.state IN ('blocked', 'queued', 'leased')
+      ORDER BY j.id FOR NO KEY UPDATE
+    ), ended AS (
       UPDATE jobs j SET state = CAST(:final AS job_state), lease_id = NULL, run_at = NULL, finished_at = now(),
         error_code = :final
-      WHERE {where} AND j.state IN ('blocked', 'queued', 'leased')
+      FROM mine WHERE j.id = mine.id AND j.state IN ('blocked', 'queued', 'leased')
       RETURNING j.batch_id, j.flow_id, old.state AS was, old.lease_id
     )
     SELECT batch_id, flow_id, was, lease_id, count(*)::int AS n FROM ended GROUP BY 1, 2, 3, 4
 """
 
 _ASK_RUNNING = """
-    UPDATE jobs j SET cancel_requested = true WHERE {where} AND j.state = 'running' AND NOT j.cancel_requested
+    WITH mine AS MATERIALIZED (
+      SELECT j.id FROM jobs j WHERE {where} AND j.state = 'running' AND NOT j.cancel_requested
+      ORDER BY j.id FOR NO KEY UPDATE
+    )
+    UPDATE jobs j SET cancel_requested = true FROM mine WHERE j.id = mine.id AND j.state = 'running'
 """
 
 _CLOSE_EMPTY_BATCH = text(

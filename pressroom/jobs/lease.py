@@ -20,7 +20,8 @@ _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
 _CLAIM = text(
     """
     UPDATE leases l SET worker_id = :worker FROM deployments d, pools p, workers w
-    WHERE l.id = :lease AND l.worker_id IS NULL AND d.id = l.deployment_id AND p.id = l.pool_id
+    WHERE l.id = :lease AND (l.worker_id IS NULL OR (:again AND l.worker_id = :worker))
+      AND d.id = l.deployment_id AND p.id = l.pool_id
       AND w.id = :worker AND w.gave_up_at IS NULL
     RETURNING l.pool_id, l.deployment_id, d.model, d.base_url, d.is_sandbox, p.name AS pool_name,
       p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch
@@ -36,14 +37,20 @@ _JOBS = text(
     """
 )
 
+# Only the worker on the lease's row may start its jobs: a claim that the database lost in a crash is nobody's.
+# `mine` here and below locks in id order, so that starts, cancels and recovery cannot deadlock.
 _START = text(
     """
     WITH wanted AS (
       SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[]), CAST(:attempts AS uuid[]))
         AS t (job_id, lease_id, attempt_id)
+    ), mine AS MATERIALIZED (
+      SELECT j.id FROM jobs j JOIN wanted t ON t.job_id = j.id
+        JOIN leases l ON l.id = t.lease_id AND l.worker_id = :worker ORDER BY j.id FOR NO KEY UPDATE OF j
     ), started AS (
       UPDATE jobs j SET state = 'running', started_at = coalesce(j.started_at, now()), calls = j.calls + 1
-      FROM wanted t WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased' AND NOT j.cancel_requested
+      FROM wanted t JOIN mine ON mine.id = t.job_id
+      WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased' AND NOT j.cancel_requested
       RETURNING j.id, j.lease_id, j.deployment_id, j.calls, j.est_cost_usd, t.attempt_id
     ), booked AS (
       INSERT INTO attempts (id, job_id, number, lease_id, worker_id, deployment_id, outcome, est_cost_usd)
@@ -64,8 +71,11 @@ _START = text(
 
 _HAND_BACK = text(
     """
+    WITH mine AS MATERIALIZED (
+      SELECT id FROM jobs WHERE id = ANY(CAST(:jobs AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+    )
     UPDATE jobs j SET state = 'queued', lease_id = NULL
-    FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (job_id, lease_id)
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (job_id, lease_id) JOIN mine ON mine.id = job_id
     WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased'
     RETURNING j.flow_id, t.lease_id
     """
@@ -126,10 +136,13 @@ class Start:
     attempt_id: UUID
 
 
-def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID) -> ClaimedLease | None:
-    """Make the lease this worker's. None when it is gone or taken, or the worker given up: the message is stale."""
+def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: bool = False) -> ClaimedLease | None:
+    """Make the lease this worker's. None when it is gone or taken, or the worker given up: the message is stale.
+
+    `again`: a claim of it failed without an answer and may have been made.
+    """
     conn.execute(_LAX_COMMIT)
-    row = conn.execute(_CLAIM, {"lease": lease_id, "worker": worker_id}).one_or_none()
+    row = conn.execute(_CLAIM, {"lease": lease_id, "worker": worker_id, "again": again}).one_or_none()
     if row is None:
         return None
     jobs = [LeasedJob(lease_id=lease_id, **job._asdict()) for job in conn.execute(_JOBS, {"lease": lease_id})]

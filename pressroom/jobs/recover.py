@@ -101,8 +101,10 @@ def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float, re
     with engine.begin() as conn:
         orphaned = list(conn.execute(_ORPHANED, {"key": _SWEEP_KEY}).scalars())
         taken = take_back(conn, orphaned)
+    # Not in one transaction: it would hold flows while it waits for jobs, and everybody else waits the other way.
     with engine.begin() as conn:
         stage(conn)
+    with engine.begin() as conn:
         expire(conn)
     with engine.begin() as conn:
         lost = list(conn.execute(_RESEND, {"after": resend_seconds}).scalars())
