@@ -14,7 +14,7 @@ from cli.wording import count, duration, moment, usd
 
 _Id = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id, as the lists show it.")]
 
-group = typer.Typer(help="Batches: list, show, cancel, write the output.", no_args_is_help=True, rich_markup_mode=None)
+group = typer.Typer(help="Batches: list, show, cancel, output.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
+        short_help="What was spent, and what is at risk.",
         epilog=examples(
             "pressroom costs",
             "pressroom costs --by model,day --since 7d",
             "pressroom costs --by batch --json",
-        )
+        ),
     )(costs)
 
 

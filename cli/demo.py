@@ -30,7 +30,10 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog=examples("pressroom demo", "pressroom demo --images 100 --texts 60 --workers 4"))(demo)
+    app.command(
+        short_help="Images and texts on the SANDBOX.",
+        epilog=examples("pressroom demo", "pressroom demo --images 100 --texts 60 --workers 4"),
+    )(demo)
 
 
 def demo(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pressroom.limits.messages import PoolStatus
 
 group = typer.Typer(
-    help="Deployments (a model at a provider): limits and their use, pause and resume.",
+    help="Deployments: limits in use, pause, resume.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

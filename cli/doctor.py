@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog=examples("pressroom doctor", "pressroom doctor --json"))(doctor)
+    app.command(
+        short_help="Check every part, say what to fix.", epilog=examples("pressroom doctor", "pressroom doctor --json")
+    )(doctor)
 
 
 def doctor(ctx: typer.Context, *, as_json: Json = False) -> None:

@@ -32,12 +32,10 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
     """The sentence and the exit code for an error that was foreseen; None for a defect, which keeps its traceback."""
     # Imported when something went wrong, not for `--help`.
     from pressroom.errors import Conflict, InvalidInput, NotFound, PressroomError
-    from pressroom.local_stack.errors import LocalStackError
-    from pressroom.storage.errors import StorageError
 
     if isinstance(error, InvalidInput | NotFound | Conflict):
         return str(error), ExitCode.BAD_INPUT
-    if isinstance(error, PressroomError | LocalStackError | StorageError | CouldNotRun):
+    if isinstance(error, PressroomError | CouldNotRun):
         return str(error), ExitCode.COULD_NOT_RUN
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", ExitCode.INTERRUPTED

@@ -24,11 +24,12 @@ Limits = Annotated[list[str] | None, typer.Option("--limit", metavar="MODEL:LIMI
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
+        short_help="Submit an input, work, write the output.",
         epilog=examples(
             "pressroom run batch.jsonl --output answers.jsonl --limit gpt-4o-mini:rpm=600,tpm=60000",
             "pressroom run prompts.txt --model dall-e-2 --size 256x256 --artifacts pictures/ --contact-sheet all.jpg",
             "pressroom run products.csv --model gpt-4o-mini --column text --system 'Translate to French.' --json",
-        )
+        ),
     )(run)
 
 

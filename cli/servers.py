@@ -25,11 +25,18 @@ _TEND_SECONDS = 0.5
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog=examples("pressroom up", "pressroom up --workers 4"))(up)
-    app.command(epilog=examples("pressroom down"))(down)
-    app.command(epilog=examples("pressroom worker", "PRESSROOM_WORKER_MAX_IN_FLIGHT=50 pressroom worker"))(worker)
-    app.command(epilog=examples("pressroom migrate"))(migrate)
     app.command(
+        short_help="Servers, workers, sandbox, until Ctrl-C.",
+        epilog=examples("pressroom up", "pressroom up --workers 4"),
+    )(up)
+    app.command(short_help="Stop a stack that was left running.", epilog=examples("pressroom down"))(down)
+    app.command(
+        short_help="One worker process in the foreground.",
+        epilog=examples("pressroom worker", "PRESSROOM_WORKER_MAX_IN_FLIGHT=50 pressroom worker"),
+    )(worker)
+    app.command(short_help="Bring the database to this version.", epilog=examples("pressroom migrate"))(migrate)
+    app.command(
+        short_help="The stand-in for the OpenAI API.",
         epilog=examples("pressroom sandbox --port 8399", "pressroom sandbox --config limits.toml"),
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         add_help_option=False,

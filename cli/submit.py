@@ -17,10 +17,11 @@ from cli.wording import count, usd
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
+        short_help="Put an input on the books and return.",
         epilog=examples(
             "pressroom submit batch.jsonl --class bulk",
             "pressroom submit prompts.txt --model gpt-4o-mini --max-tokens 200 --metadata team=prints --json",
-        )
+        ),
     )(submit)
 
 

@@ -1,0 +1,78 @@
+"""How numbers, times, money and tables read."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from cli.terminal import plain_table
+from cli.wording import count, duration, parse_time, quantity, shortened, usd
+from pressroom.errors import InvalidInput
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (None, "-"),
+        (Decimal(0), "$0.00"),
+        (Decimal("1234.567"), "$1,234.57"),
+        (Decimal("0.016"), "$0.0160"),
+        (Decimal("0.00001234"), "$0.000012"),
+    ],
+)
+def test_money_keeps_the_places_that_matter(amount: Decimal | None, shown: str) -> None:
+    assert usd(amount) == shown
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert [count(n, "job") for n in (0, 1, 1632)] == ["0 jobs", "1 job", "1,632 jobs"]
+    assert count(2, "batch") == "2 batches"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.44, "0.4 s"), (42.4, "42 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
+)
+def test_durations_read_like_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_quantities_are_whole_where_large() -> None:
+    assert [quantity(n) for n in (None, 0.9, 50.0, 1234.6)] == ["-", "0.9", "50", "1,235"]
+
+
+def test_long_text_is_shortened_to_fit() -> None:
+    assert shortened("short", 5) == "short"
+    assert shortened("a longer text", 8) == "a longe…"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("90m", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 17, 12, 0, tzinfo=UTC)),
+        ("2026-11-01T10:00+00:00", datetime(2026, 11, 1, 10, 0, tzinfo=UTC)),
+    ],
+)
+def test_times_are_dates_or_how_long_ago(given: str, expected: datetime) -> None:
+    assert parse_time("--since", given, now=NOW) == expected
+
+
+def test_a_date_without_a_zone_is_local() -> None:
+    assert parse_time("--since", "2026-11-01", now=NOW) == datetime(2026, 11, 1).astimezone()
+
+
+@pytest.mark.parametrize("given", ["soon", "5y", "-5m", "m", ""])
+def test_what_is_no_time_is_refused(given: str) -> None:
+    with pytest.raises(InvalidInput, match="is not a time"):
+        parse_time("--since", given, now=NOW)
+
+
+def test_a_plain_table_aligns_its_columns() -> None:
+    lines = plain_table(("MODEL", "JOBS"), [["dall-e-2", "1,000"], ["x", "7"]], right=("JOBS",))
+    assert lines == ["MODEL      JOBS", "dall-e-2  1,000", "x             7"]
+
+
+def test_an_empty_table_is_its_header() -> None:
+    assert plain_table(("A", "B"), []) == ["A  B"]
