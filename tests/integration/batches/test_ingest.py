@@ -1,5 +1,6 @@
 """Taking files in: all of it or nothing, priced, once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -238,3 +239,17 @@ def test_metadata_that_cannot_be_kept_is_refused(engine: Engine, tmp_path: Path)
     options = replace(OPTIONS, metadata={str(n): "x" for n in range(17)})
     (said,) = refused(engine, path, options=options)
     assert said.startswith("metadata: must be an object of at most 16 strings")
+
+
+def test_two_batches_at_once_do_not_wait_for_each_other(engine: Engine, tmp_path: Path) -> None:
+    """Their models turn up in opposite order: within the long transactions, each would lock what the other needs."""
+    pictures, texts = [image_line(n) for n in range(CHUNK + 10)], [chat_line(n) for n in range(CHUNK + 10)]
+    paths = [
+        write_jsonl(tmp_path / "a.jsonl", pictures + texts),
+        write_jsonl(tmp_path / "b.jsonl", texts + pictures),
+    ]
+    with ThreadPoolExecutor(2) as threads:
+        batches = list(threads.map(lambda path: take_in(engine, path), paths))
+    assert [batch.total for batch in batches] == [2 * CHUNK + 20] * 2
+    with engine.connect() as conn:
+        assert list(conn.execute(text("SELECT queued FROM flows")).scalars()) == [2 * CHUNK + 20] * 2
