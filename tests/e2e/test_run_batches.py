@@ -29,7 +29,7 @@ USD_PER_TOKEN = {"prompt": Decimal("0.15") / 10**6, "cached": Decimal("0.075") /
 def sandbox() -> Iterator[SandboxProcess]:
     with SandboxProcess() as process:
         process.configure(
-            **{"latency": {"chat": {"kind": "fixed", "seconds": 0.1}, "images": {"kind": "fixed", "seconds": 0.2}}}
+            latency={"chat": {"kind": "fixed", "seconds": 0.1}, "images": {"kind": "fixed", "seconds": 0.2}}
         )
         yield process
 
