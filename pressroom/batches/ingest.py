@@ -80,7 +80,7 @@ def ingest(
     prompts = prompt_options if prompt_options is not None else PromptOptions()
     prices = _prepare(engine, options)
     checker = RequestChecker(prices, catalog(), options.base_url, today or datetime.now(UTC).date())
-    sieve = Sieve(checker, kind_of(path), max_problems=max_problems, deadline=options.deadline)
+    sieve = Sieve(checker, kind_of(path), max_problems=max(1, max_problems), deadline=options.deadline)
     lines = read_lines(path, prompts)
     mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
     batch_id = new_id()
@@ -90,11 +90,16 @@ def ingest(
         if not head:
             raise InvalidInput([_nothing_in_it()], source=path.name)
         with engine.begin() as conn:
-            row = {"id": batch_id, "project_id": options.project_id, "input_name": path.name, "fingerprint": mark}
+            row = {
+                "id": batch_id,
+                "project_id": options.project_id,
+                "input_name": _storable(path.name),
+                "fingerprint": mark,
+            }
             conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
             inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options))
             if sieve.unseen_ids:
-                sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max_problems))
+                sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
             figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
             conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
     except Refused:
@@ -131,6 +136,11 @@ def _insert(conn: Connection, jobs: Iterator[NewJob], engine: Engine, target: tu
         max_attempts=options.max_attempts,
     )
     return insert_jobs(conn, jobs, destination)
+
+
+def _storable(name: str) -> str:
+    """A file name may hold bytes that are no text; the table may not."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _nothing_in_it() -> Problem:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pressroom.batches.duplicates import duplicate
 from pressroom.batches.read_input import InputKind, InputLine, in_words_of
-from pressroom.errors import Problem
+from pressroom.errors import PressroomError, Problem
 from pressroom.jobs.check import NewJobDraft, RequestChecker
 from pressroom.jobs.submit import NewJob
 
@@ -14,8 +14,8 @@ REMEMBERED_IDS = 10_000
 """`custom_id`s compared in memory, so that files of any size take the same. The rest is compared in the database."""
 
 
-class Refused(Exception):
-    """The file has a bad line: nothing of it may be stored."""
+class Refused(PressroomError):
+    """The file has a bad line: nothing of it may be stored. Stays in this package; callers get InvalidInput."""
 
 
 class Sieve:
@@ -26,7 +26,7 @@ class Sieve:
     ) -> None:
         self._checker = checker
         self._kind = kind
-        self._max_problems = max(1, max_problems)
+        self._max_problems = max_problems
         self._deadline = deadline
         self._first_line: dict[str, int] = {}
         self.problems: list[Problem] = []

@@ -1,5 +1,6 @@
 """Taking files in: all of it or nothing, priced, once."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,20 @@ def test_more_problems_than_anyone_reads_are_counted(engine: Engine, tmp_path: P
     said = refused(engine, write_jsonl(tmp_path / "in.jsonl", [b"{"] * 50))
     assert len(said) == 21
     assert said[-1] == "… and 30 more"
+
+
+def test_at_least_one_problem_is_always_told(engine: Engine, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [b"{"] * 3)
+    with pytest.raises(InvalidInput) as error:
+        ingest(engine, path, options=OPTIONS, today=TODAY, max_problems=0)
+    assert (len(error.value.problems), error.value.more) == (1, 2)
+
+
+def test_file_names_that_are_no_text(engine: Engine, tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/in-\xff.jsonl"))
+    take_in(engine, write_jsonl(path, [chat_line(1)]))
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT input_name FROM batches")).scalar_one() == "in-?.jsonl"
 
 
 def test_duplicates_name_both_lines(engine: Engine, tmp_path: Path) -> None:
