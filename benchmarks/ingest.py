@@ -57,22 +57,23 @@ def main() -> None:
         print(json.dumps(asdict(_run(side, Path(path), int(lines)))))
         return
     samples: dict[tuple[str, int], list[Sample]] = {}
-    folder = Path(tempfile.mkdtemp(prefix="pressroom-ingest-"))
-    stack = LocalStack(folder / "stack", durable=True)
-    os.environ["BENCHMARK_DATABASE_URL"] = stack.acquire().database_url
-    try:
-        upgrade(_database_url())
-        engine = connect(_database_url(), application="benchmark")
-        for lines in options.lines:
-            path = _write_lines(folder / f"{lines}.jsonl", lines)
-            for _ in range(options.rounds):
-                for side in ("pressroom", "floor"):
-                    _clean(engine)
-                    samples.setdefault((side, lines), []).append(_in_a_process(side, path, lines))
-            path.unlink()
-        engine.dispose()
-    finally:
-        stack.wipe()
+    # Not one inside the other: PostgreSQL's account, when we are root, must be able to reach its own.
+    stack = LocalStack(tempfile.mkdtemp(prefix="pressroom-ingest-"), durable=True)
+    with tempfile.TemporaryDirectory(prefix="pressroom-ingest-lines-") as folder:
+        os.environ["BENCHMARK_DATABASE_URL"] = stack.acquire().database_url
+        try:
+            upgrade(_database_url())
+            engine = connect(_database_url(), application="benchmark")
+            for lines in options.lines:
+                path = _write_lines(Path(folder) / f"{lines}.jsonl", lines)
+                for _ in range(options.rounds):
+                    for side in ("pressroom", "floor"):
+                        _clean(engine)
+                        samples.setdefault((side, lines), []).append(_in_a_process(side, path, lines))
+                path.unlink()
+            engine.dispose()
+        finally:
+            stack.wipe()
     _report(samples, options)
 
 
