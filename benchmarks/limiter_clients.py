@@ -78,6 +78,7 @@ class ScriptClient:
         slot_id, estimate = self._slots.pop(id(job))
         self._reports[worker][1].append(Rejected(slot_id, estimate, refusal.retry_after, refusal.dimension))
         self._back(worker, job)
+        self._tick(worker, [])  # at once: every call sent before the others know is one more refused
 
     def _back(self, worker: int, job: Job) -> None:
         self._local[worker].appendleft(job)

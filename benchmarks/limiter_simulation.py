@@ -152,27 +152,28 @@ def valkey(url: str | None) -> Iterator[redis.Redis]:
 
 
 HEAD = (
-    "| strategy | quota used % | 429 % of calls | lost | arrival to admission p50 / p99 s | ticks a call |\n"
+    "| strategy | quota used % | 429 % of calls | jobs lost | delay p50 / p99 s | ticks a call |\n"
     "|---|---|---|---|---|---|"
 )
 
 
-def row(name: str, outcome: Outcome) -> str:
+def row(name: str, outcome: Outcome, *, arrivals: bool = False) -> str:
     """One line of a table."""
-    return (
-        f"| {name} | {100 * outcome.utilization:.1f} | {100 * outcome.refused:.3f} | {outcome.lost} "
-        f"| {outcome.delay_p50:.2f} / {outcome.delay_p99:.2f} | {outcome.ticks_per_call:.2f} |"
-    )
+    # Where there is always work, a delay from "arrival" means nothing.
+    delays = f"{outcome.delay_p50:.2f} / {outcome.delay_p99:.2f}" if arrivals else "-"
+    quota, refused = f"{100 * outcome.utilization:.1f}", f"{100 * outcome.refused:.3f}"
+    return f"| {name} | {quota} | {refused} | {outcome.lost} | {delays} | {outcome.ticks_per_call:.2f} |"
 
 
 def report(scenario: Scenario, connection: redis.Redis) -> None:
     """Run and print one scenario: ours, and the peers where they say something."""
     print(f"\n### {scenario.name}\n{HEAD}")
-    print(row("Pressroom", run_script(scenario, connection)), flush=True)
+    arrivals = scenario.load is not None
+    print(row("Pressroom", run_script(scenario, connection), arrivals=arrivals), flush=True)
     if scenario.name.startswith(("S1 ", "S2 ", "S7", "S8", "S4", "S10")):
         for name, strategy in (("backoff, 6 attempts", BackoffClient), ("split between workers", SplitClient)):
             world = World(scenario)
-            print(row(name, run(world, strategy(world))), flush=True)
+            print(row(name, run(world, strategy(world)), arrivals=arrivals), flush=True)
     if scenario.name.startswith("S1 "):
         lost = run_script(scenario, connection, lose_state_at=150.0)
         print(row("Pressroom, Redis flushed at 150 s", lost), flush=True)

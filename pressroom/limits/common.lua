@@ -10,6 +10,7 @@ local SMOOTH_S = 4              -- a settled difference is worked off over about
 local CUT, RECOVER = 0.995, 0.00025  -- AIMD on 429: factor, at most once a second; additive recovery per second,
 local QUIET_S = 30                   -- the faster the longer it has been quiet, from this on
 local G_MIN = 0.3
+local REST_S = 0.05             -- with each cut, so much time for the provider's bucket to get off the floor
 local COLD_S = 30               -- after lost state: half rate, back to full over this long or at a healthy header
 local RETRY_AFTER_MAX_S = 600
 local RATE_WINDOW_S = 10        -- time constant of the rate shown to people

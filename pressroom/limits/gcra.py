@@ -17,6 +17,7 @@ from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
 SMOOTH_SECONDS = 4.0
 CUT, RECOVER, FACTOR_MIN = 0.995, 0.00025, 0.3
 QUIET_SECONDS = 30.0
+REST_SECONDS = 0.05
 COLD_SECONDS = 30.0
 RETRY_AFTER_MAX_SECONDS = 600.0
 START_CREDIT_SECONDS = 0.05
@@ -202,6 +203,7 @@ class Pool:
                 bucket.arrival = max(bucket.arrival, until + bucket.burst)
             if not bucket.daily and cut and named:
                 bucket.factor = max(FACTOR_MIN, bucket.factor * CUT)
+                bucket.arrival += REST_SECONDS
         if cut:
             self.last_cut = self.now
 

@@ -28,7 +28,7 @@ class Rejected:
 
     `retry_after` is in seconds. Zero says the slot was not used: everything it took is given back and nobody is
     penalised. For a 429 give what the provider said, or at least a second when it said nothing; `dimension` is the
-    limit it named, None when it named none.
+    limit it named, None when it named none. Report a 429 at once: until then the other workers keep sending.
     """
 
     slot_id: str

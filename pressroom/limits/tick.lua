@@ -96,7 +96,10 @@ local function penalize(retry_after, unit)
       local f, named = entry.f, unit == 0 or entry.unit == unit
       -- + T: what follows a 429 starts without burst credit, so the end of the pause releases no herd
       if whole_pool or named then S[f.t] = math.max(S[f.t], until_ + S[f.T]) end
-      if cut and named then S[f.g] = math.max(G_MIN, S[f.g] * CUT) end
+      if cut and named then
+        S[f.g] = math.max(G_MIN, S[f.g] * CUT)
+        S[f.t] = S[f.t] + REST_S
+      end
     end
   end
   if cut then S.cut = now end
