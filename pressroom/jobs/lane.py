@@ -27,6 +27,7 @@ _ASK_SECONDS_IN_BULK = 0.06
 _BULK_WAITING = 32
 _HEARTBEAT_SECONDS = 10.0
 _START_AHEAD_SECONDS = 0.25
+_START_TOGETHER_SECONDS = 0.15
 _SLOT_VALID_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 
@@ -186,11 +187,14 @@ class Lane:
         self._doors.granted(grant)
 
     def _start_due(self, now: float) -> None:
+        """Start what is due, and with it what is due soon: at a steady pace every job would be a transaction else."""
+        if not self._granted or self._granted[0][0] > now + _START_AHEAD_SECONDS:
+            return
+        until = now + _START_AHEAD_SECONDS + _START_TOGETHER_SECONDS
         due: list[LaneJob] = []
-        while self._granted and self._granted[0][0] <= now + _START_AHEAD_SECONDS:
+        while self._granted and self._granted[0][0] <= until:
             due.append(heapq.heappop(self._granted)[2])
-        if due:
-            self._spawn(self._start(due))
+        self._spawn(self._start(due))
 
     async def _start(self, jobs: Sequence[LaneJob]) -> None:
         starts = [Start(j.job.id, j.lease.id, j.attempt_id) for j in jobs]
