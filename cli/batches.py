@@ -76,8 +76,8 @@ def show(ctx: typer.Context, batch: _Id, *, project: Project = None, as_json: Js
     answer(f"{records.batch_cells(row)[0]}  {row.state}  {row.input_name}")
     answer(
         f"{row.done:,} of {count(row.total, 'job')} done: {row.succeeded:,} succeeded, {row.failed:,} failed, "
-        f"{row.cancelled:,} cancelled, {row.expired:,} expired; {seen.running:,} running, {seen.queued:,} queued, "
-        f"{seen.waiting:,} waiting for another attempt"
+        f"{row.cancelled:,} cancelled, {row.expired:,} expired; {seen.running:,} running, "
+        f"{seen.queued + seen.leased:,} queued, {seen.waiting:,} waiting for another attempt"
     )
     ended = row.finished_at
     took = f" ({duration((ended - row.created_at).total_seconds())})" if ended else ""

@@ -26,8 +26,8 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort):
-            raise
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise  # a reader that has seen enough (`| head`) is nobody's error: Typer ends quietly
         except (Exception, KeyboardInterrupt) as error:
             explained = explain(error)
             if explained is None:
