@@ -1,15 +1,22 @@
 """The Celery app: one task, and the signals that begin and end the process's life."""
 
 import logging
+import sys
 from uuid import UUID
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from pressroom.errors import PressroomError
 from pressroom.jobs.publish import RUN_LEASE, celery_settings
 from pressroom.logs import configure_logging
 from worker.assembly import Servers
 from worker.life import WorkerLife
+
+COULD_NOT_RUN = 3
+"""Exit status of a worker that lacks what it needs."""
 
 _log = logging.getLogger("pressroom.worker")
 
@@ -30,7 +37,14 @@ def make_app(servers: Servers) -> Celery:
         configure_logging(settings.log_level, sandbox=settings.uses_sandbox)
 
     def begin(**_: object) -> None:
-        lives.append(WorkerLife(servers))
+        configure()  # Celery asks for it only later
+        # Celery logs what a signal's receiver raises and goes on: it would take leases and drop them.
+        try:
+            lives.append(WorkerLife(servers))
+        except (SQLAlchemyError, RedisError, PressroomError, OSError) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error
+            sys.stderr.write(f"pressroom worker: cannot start: {reason}\n")
+            raise SystemExit(COULD_NOT_RUN) from None
 
     def begin_end(**_: object) -> None:
         for life in lives:

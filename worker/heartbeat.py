@@ -1,4 +1,4 @@
-"""Keeps the process's registration alive, notices when it was given up, and hears of cancelled jobs."""
+"""Keeps the process's registration alive, notices when it was given up, hears of cancels and stopped deployments."""
 
 import logging
 import os
@@ -31,8 +31,9 @@ class Heartbeat:
         with self._database.begin() as conn:
             if workers.beat(conn, self.worker_id):
                 asked = workers.cancels_asked(conn, self.worker_id)
+                stopped = workers.stopped_leases(conn, self.worker_id)
             else:
-                asked = []
+                asked, stopped = [], []
                 self._register_again(workers.register(conn, host=self._host, pid=os.getpid()))
         now = time.monotonic()
         if now - self._last > self._gap_seconds:
@@ -40,6 +41,8 @@ class Heartbeat:
         self._last = now
         if asked:
             self._engine.ask_cancel(asked)
+        if stopped:
+            self._engine.give_up(stopped)
 
     def healthy_for(self) -> float:
         """Seconds of unbroken beating; 0 when the last beat is too old."""

@@ -2,13 +2,15 @@
 
 import logging
 import os
+import time
+from concurrent.futures import wait
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
 from pressroom.jobs import workers
 from pressroom.jobs.engine import JobEngine
-from pressroom.jobs.lease import claim_lease, hand_back
+from pressroom.jobs.lease import ClaimedLease, claim_lease, hand_back
 from worker.assembly import Servers, make_parts
 from worker.dispatching import Dispatching
 from worker.heartbeat import Heartbeat
@@ -16,6 +18,7 @@ from worker.loop import EngineThread
 from worker.repeating import Repeating
 
 _STOP_MARGIN_SECONDS = 5.0
+_CLAIM_AGAIN_SECONDS = 0.5
 
 _log = logging.getLogger("pressroom.worker")
 
@@ -45,11 +48,11 @@ class WorkerLife:
         _log.info("worker.started", extra={"worker_id": str(worker_id), "pid": os.getpid()})
 
     def run_lease(self, lease_id: UUID) -> None:
-        """Claim the lease and return when none of its jobs waits here any more. A stale message does nothing."""
-        if self._ending:
-            return
-        with self._servers.database.begin() as conn:
-            lease = claim_lease(conn, lease_id, self._engine.worker_id)
+        """Claim the lease and return when none of its jobs waits here for us any more. A stale message does nothing.
+
+        Jobs that wait for their pool's quota go on waiting, and the thread is free for leases of other pools.
+        """
+        lease = self._claim(lease_id)
         if lease is None:
             return
         if lease.base_url != self._servers.settings.provider:
@@ -58,7 +61,24 @@ class WorkerLife:
             with self._servers.database.begin() as conn:
                 hand_back(conn, [(job.id, lease.id) for job in lease.jobs])
             return
-        self._engine.take(lease).result()
+        left = self._engine.take(lease)
+        while not left.done():
+            wait([left], self._servers.settings.dispatch_ahead_seconds)
+            if self._ending or not self._engine.full:
+                return
+
+    def _claim(self, lease_id: UUID) -> ClaimedLease | None:
+        """Asks until it is answered: a claim that was made and not heard of would hold its jobs for our whole life."""
+        again = False
+        while not self._ending:
+            try:
+                with self._servers.database.begin() as conn:
+                    return claim_lease(conn, lease_id, self._engine.worker_id, again=again)
+            except DBAPIError as error:
+                _log.warning("claim.retrying", extra={"lease_id": str(lease_id), "error": str(error.orig)})
+                again = True
+                time.sleep(_CLAIM_AGAIN_SECONDS)
+        return None
 
     def begin_end(self) -> None:
         """Stop taking leases, hand back what has not started, let calls finish. Returns at once."""

@@ -8,13 +8,12 @@ from pydantic import ValidationError
 
 from pressroom.errors import PressroomError
 from pressroom.settings import Settings
-from worker.app import make_app
+from worker.app import COULD_NOT_RUN, make_app
 from worker.assembly import connect_servers
 from worker.heartbeat import ParentWatch
 from worker.repeating import Repeating
 
 _PARENT_VARIABLE = "PRESSROOM_PARENT_PID"
-_COULD_NOT_RUN = 3
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
         settings.provider_address()
     except (PressroomError, ValidationError) as error:
         sys.stderr.write(f"pressroom worker: {error}\n")
-        raise SystemExit(_COULD_NOT_RUN) from None
+        raise SystemExit(COULD_NOT_RUN) from None
     parent = os.environ.get(_PARENT_VARIABLE)
     if parent:
         watch = ParentWatch(int(parent), lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -7,15 +7,16 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from redis.exceptions import RedisError
 from sqlalchemy import Engine as Database
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from pressroom.jobs import execute
 from pressroom.jobs.lane import Lane, LaneDoors, LaneJob, slot_expired
@@ -68,6 +69,7 @@ class JobEngine:
         self._left: dict[UUID, Future[None]] = {}
         self._calling: dict[UUID, LaneJob] = {}
         self._draining = False
+        self._ended = False
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="start")
         self._rng = random.Random()
         self._loop = asyncio.get_running_loop()
@@ -86,29 +88,42 @@ class JobEngine:
         """Thread-safe. Our leases were taken away: forget what waits, and go on under the new id."""
         self._loop.call_soon_threadsafe(self._forsake, new_worker_id)
 
+    def give_up(self, leases: Collection[UUID]) -> None:
+        """Thread-safe. Hand back what has not started of these leases: their deployment was stopped."""
+        self._loop.call_soon_threadsafe(lambda: self._spawn(self._hand_back(leases)))
+
     @property
     def in_flight(self) -> int:
         """Calls being made or settled."""
         return self._in_flight
 
+    @property
+    def full(self) -> bool:
+        """Whether it makes as many calls as it may. Safe to read from any thread."""
+        return self._free_calls() <= 0
+
     async def drain(self, seconds: float) -> bool:
         """Hand back what has not started, finish what has, settle all. False if calls were still on their way then."""
         self._draining = True
         deadline = self._loop.time() + seconds
-        await self._hand_back_all()
+        await self._hand_back()
         while self._busy() and self._loop.time() < deadline:
             await asyncio.sleep(_LOOK_SECONDS)
-            await self._hand_back_all()
+            await self._hand_back()
         finished = self._in_flight == 0
         await self._report_all()
+        self._ended = True
         for task in list(self._lane_tasks):
             task.cancel()
+        for left in self._left.values():
+            left.set_result(None)
         self._parts.settler.close()
         return finished
 
     def _take(self, lease: ClaimedLease, left: Future[None]) -> None:
         jobs = [LaneJob(job, lease, Cost(1.0, float(job.est_tokens), float(job.est_images))) for job in lease.jobs]
-        if not jobs:
+        if not jobs or self._ended:
+            # What a worker claims after its end comes back when it has signed off.
             left.set_result(None)
             return
         self._parts.pools.saw(lease)
@@ -117,7 +132,7 @@ class JobEngine:
         lane = self._lane(lease.pool_name)
         lane.add(jobs)
         if self._draining:
-            self._spawn(self._hand_back_all())
+            self._spawn(self._hand_back())
 
     def _lane(self, pool: str) -> Lane:
         lane = self._lanes.get(pool)
@@ -136,9 +151,9 @@ class JobEngine:
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._lane_tasks.append(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._task_ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._lane_tasks.remove(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("engine.task_failed", exc_info=error)
@@ -176,11 +191,16 @@ class JobEngine:
 
     async def _call(self, job: LaneJob) -> None:
         self._in_flight += 1
-        self._calling[job.job.id] = job
+        # By attempt: a job whose lease was lost may be called here a second time before the first call ends.
+        self._calling[job.attempt_id] = job
         try:
             outcome = await self._attempt(job)
+        except BaseException:
+            # Cancelled, or a bug: the job stays `running` until this worker ends, its place is free again.
+            self._settled()
+            raise
         finally:
-            del self._calling[job.job.id]
+            del self._calling[job.attempt_id]
         self._parts.settler.add(outcome, self._settled)
 
     def _settled(self) -> None:
@@ -238,7 +258,7 @@ class JobEngine:
         _log.error("deployment.paused", extra={"model": lease.model, "pool": lease.pool_name, "reason": reason})
         try:
             await self._in_thread(self._parts.pause, lease, reason)
-        except (DBAPIError, OSError) as error:
+        except (SQLAlchemyError, RedisError, OSError) as error:
             # The next job to meet the same answer will pause it.
             _log.warning("deployment.pause_failed", extra={"model": lease.model, "error": str(error)})
 
@@ -254,8 +274,9 @@ class JobEngine:
         return execute.Ledger(self._parts.prices, self._parts.pools.rates(job.lease.pool_name), datetime.now(UTC))
 
     def _mark_cancelled(self, job_ids: list[UUID]) -> None:
-        for job_id in job_ids:
-            if (job := self._calling.get(job_id)) is not None:
+        asked = frozenset(job_ids)
+        for job in self._calling.values():
+            if job.job.id in asked:
                 job.cancelled = True
 
     def _forsake(self, new_worker_id: UUID) -> None:
@@ -264,16 +285,16 @@ class JobEngine:
             for job in lane.take_waiting():
                 self._job_left(job)
 
-    async def _hand_back_all(self) -> None:
-        jobs = [job for lane in self._lanes.values() for job in lane.take_waiting()]
+    async def _hand_back(self, leases: Collection[UUID] | None = None) -> None:
+        jobs = [job for lane in list(self._lanes.values()) for job in lane.take_waiting(leases)]
         if not jobs:
             return
         pairs = [(job.job.id, job.lease.id) for job in jobs]
         try:
             await self._in_thread(self._hand_back_in_database, pairs)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             # They stay leased to this worker and come back when it has signed off or been given up.
-            _log.warning("hand_back.failed", extra={"jobs": len(pairs), "error": str(error.orig)})
+            _log.warning("hand_back.failed", extra={"jobs": len(pairs), "error": str(error)})
         for job in jobs:
             self._job_left(job)
 

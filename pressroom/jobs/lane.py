@@ -7,13 +7,14 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
+from pressroom.errors import Unavailable
 from pressroom.ids import new_id
 from pressroom.jobs.lease import ClaimedLease, LeasedJob, Start
 from pressroom.limits.costs import Cost
@@ -46,6 +47,7 @@ class LaneJob:
     slot_time: float = 0.0
     cancelled: bool = False
     reported: bool = False
+    arrival: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Lane:
     def __init__(self, pool: str, worker: str, limiter: RedisLimiter, doors: LaneDoors) -> None:
         self.pool = pool
         self.waiting: deque[LaneJob] = deque()
+        self._arrivals = 0
+        self._asking = 0
         self._starting = 0
         self._worker = worker
         self._limiter = limiter
@@ -81,6 +85,9 @@ class Lane:
 
     def add(self, jobs: Sequence[LaneJob]) -> None:
         """Queue jobs for start times."""
+        for job in jobs:
+            self._arrivals += 1
+            job.arrival = self._arrivals
         self.waiting.extend(jobs)
         self._wake.set()
 
@@ -96,30 +103,38 @@ class Lane:
         """Look again: calls became free."""
         self._wake.set()
 
-    def take_waiting(self) -> list[LaneJob]:
-        """Everything not yet being started, slots given back: for draining, or when the leases are lost."""
-        jobs = list(self.waiting)
-        self.waiting.clear()
-        for _, _, job in self._granted:
+    def take_waiting(self, leases: Collection[UUID] | None = None) -> list[LaneJob]:
+        """Everything not yet being started, of these leases or of all, slots given back: to be handed back.
+
+        Jobs that the limiter is just being asked for are not among them: look again while the lane is `busy`.
+        """
+
+        def wanted(job: LaneJob) -> bool:
+            return leases is None or job.lease.id in leases
+
+        jobs = [job for job in self.waiting if wanted(job)]
+        self.waiting = deque(job for job in self.waiting if not wanted(job))
+        granted = [entry[2] for entry in self._granted if wanted(entry[2])]
+        self._granted = [entry for entry in self._granted if not wanted(entry[2])]
+        heapq.heapify(self._granted)
+        for job in granted:
             self._give_back_slot(job)
-            jobs.append(job)
-        self._granted.clear()
-        return jobs
+        return jobs + granted
 
     @property
     def ahead(self) -> int:
-        """Jobs that have a start time and are not being called yet."""
-        return self._starting + len(self._granted)
+        """Jobs that have a start time, or are being given one, and are not being called yet."""
+        return self._asking + self._starting + len(self._granted)
 
     @property
     def busy(self) -> bool:
-        """Whether anything is being started or called."""
-        return bool(self._tasks)
+        """Whether anything is being asked for, started or called."""
+        return bool(self._tasks) or self._asking > 0
 
     @property
     def idle(self) -> bool:
         """Whether no job waits, starts, or has a start time here, and all is reported."""
-        return not (self.waiting or self._granted or self._tasks or self._settled or self._rejected)
+        return not (self.waiting or self._granted or self.busy or self._settled or self._rejected)
 
     async def run(self) -> None:
         """For ever; cancel the task to end it."""
@@ -158,19 +173,29 @@ class Lane:
         may_ask = loop.time() >= self._ask_at
         count = min(_ASK_AT_MOST, self._doors.free_calls(), len(self.waiting)) if may_ask else 0
         asked = [self.waiting.popleft() for _ in range(max(0, count))]
+        self._asking = len(asked)
         settled, self._settled = self._settled, []
         rejected, self._rejected = self._rejected, []
         try:
             grant = await self._limiter.tick(
                 self.pool, self._worker, settled=settled, rejected=rejected, acquire=[job.cost for job in asked]
             )
-        except (RedisError, OSError) as error:
-            # The limiter object keeps what it was told and tells it again: only the jobs are ours to keep.
-            _log.warning("limiter.unavailable", extra={"pool": self.pool, "error": str(error)})
-            self.waiting.extendleft(reversed(asked))
-            self._ask_at = self._report_at = loop.time() + _RETRY_SECONDS
+        except Exception as error:  # noqa: BLE001  whatever it is, a lane that ends would keep its jobs for ever
+            self._tick_failed(asked, error, loop.time())
             return
+        finally:
+            self._asking = 0
         self._take_grant(grant, asked, loop.time())
+
+    def _tick_failed(self, asked: Sequence[LaneJob], error: Exception, now: float) -> None:
+        """The limiter object keeps what it was told and tells it again: only the jobs are ours to keep."""
+        # A limiter without state reads the books, so the database may be what is down.
+        if isinstance(error, RedisError | OSError | SQLAlchemyError | Unavailable):
+            _log.warning("limiter.unavailable", extra={"pool": self.pool, "error": str(error)})
+        else:
+            _log.error("limiter.bug", exc_info=error, extra={"pool": self.pool})
+        self.waiting.extendleft(reversed(asked))
+        self._ask_at = self._report_at = now + _RETRY_SECONDS
 
     def _take_grant(self, grant: Grant, asked: Sequence[LaneJob], now: float) -> None:
         for job, offset, slot_id in zip(asked, grant.slots, grant.slot_ids, strict=False):
@@ -201,8 +226,8 @@ class Lane:
         self._starting += len(jobs)
         try:
             started = await self._doors.start(starts)
-        except DBAPIError as error:
-            _log.warning("start.retrying", extra={"pool": self.pool, "jobs": len(jobs), "error": str(error.orig)})
+        except SQLAlchemyError as error:
+            _log.warning("start.retrying", extra={"pool": self.pool, "jobs": len(jobs), "error": str(error)})
             await asyncio.sleep(_RETRY_SECONDS)
             self._return_to_head(jobs)
             return
@@ -218,7 +243,8 @@ class Lane:
     def _return_to_head(self, jobs: Sequence[LaneJob]) -> None:
         for job in jobs:
             self._give_back_slot(job)
-        self.waiting.extendleft(reversed(jobs))
+        # Several starts may have failed together, and come back in any order.
+        self.waiting = deque(sorted([*jobs, *self.waiting], key=lambda job: job.arrival))
         self._wake.set()
 
     def _give_back_slot(self, job: LaneJob) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from pressroom.jobs.outcome import Next, Outcome
 from pressroom.jobs.settle import settle
@@ -70,29 +70,29 @@ class Settler:
             try:
                 await loop.run_in_executor(self._executor, self._commit, group)
                 break
-            except DBAPIError as error:
+            except Exception as error:  # noqa: BLE001  a settler that ends would settle nothing any more
                 if not _may_pass(error):
                     await self._settle_singly(group, error)
                     return
-                _log.warning("settle.retrying", extra={"jobs": len(group), "error": str(error.orig)})
+                _log.warning("settle.retrying", extra={"jobs": len(group), "error": _reason(error)})
                 await asyncio.sleep(wait_seconds)
                 wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
         self._done(group)
 
-    async def _settle_singly(self, group: Sequence[Outcome], error: DBAPIError) -> None:
-        """The database refused the group's content: one row must not take the others down with it."""
+    async def _settle_singly(self, group: Sequence[Outcome], error: Exception) -> None:
+        """The database, or its driver, refused the group's content: one row must not take the others down with it."""
         if len(group) > 1:
             for outcome in group:
                 await self._commit_until_done([outcome])
             return
         [outcome] = group
         ids = {"job_id": str(outcome.job_id), "attempt_id": str(outcome.attempt_id)}
-        _log.error("settle.refused", extra=ids | {"error": str(error.orig)})
+        _log.error("settle.refused", extra=ids | {"error": _reason(error)})
         if outcome.error_code == _REFUSED:
             # Even without content. The job stays `running` here and is recovered when this worker ends.
             self._done(group)
             return
-        await self._commit_until_done([_without_content(outcome, str(error.orig))])
+        await self._commit_until_done([_without_content(outcome, _reason(error))])
 
     def _commit(self, group: Sequence[Outcome]) -> None:
         with self._engine.begin() as conn:
@@ -104,10 +104,19 @@ class Settler:
             self._callbacks.pop(outcome.attempt_id)()
 
 
-def _may_pass(error: DBAPIError) -> bool:
-    """Whether the same transaction may succeed later: lost connections, restarts, deadlocks, full disks."""
+def _may_pass(error: Exception) -> bool:
+    """Whether the same transaction may succeed later: lost connections, restarts, deadlocks, full disks, failovers."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, SQLAlchemyError)
     state = getattr(error.orig, "sqlstate", None)
-    return error.connection_invalidated or state is None or state[:2] in ("08", "40", "53", "55", "57", "58")
+    if error.connection_invalidated or state is None:
+        # Without a state it never reached the server: the connection failed, or the value cannot be sent.
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return str(state)[:2] in ("08", "25", "40", "53", "55", "57", "58")
+
+
+def _reason(error: Exception) -> str:
+    return str(error.orig) if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
 
 
 def _without_content(outcome: Outcome, reason: str) -> Outcome:

@@ -31,6 +31,15 @@ def cancels_asked(conn: Connection, worker_id: UUID) -> list[UUID]:
     return list(conn.execute(query, {"id": worker_id}).scalars())
 
 
+def stopped_leases(conn: Connection, worker_id: UUID) -> list[UUID]:
+    """Leases held here with jobs that wait for a deployment, or a pool, which was stopped since."""
+    query = text(
+        "SELECT l.id FROM leases l JOIN deployments d ON d.id = l.deployment_id JOIN pools p ON p.id = l.pool_id"
+        " WHERE l.worker_id = :id AND l.waiting > 0 AND (d.paused_at IS NOT NULL OR p.paused_at IS NOT NULL)"
+    )
+    return list(conn.execute(query, {"id": worker_id}).scalars())
+
+
 def sign_off(conn: Connection, worker_id: UUID) -> None:
     """An orderly end. What it still held, if anything, is taken back by the next sweep at once."""
     conn.execute(text("UPDATE workers SET stopped_at = now() WHERE id = :id"), {"id": worker_id})
