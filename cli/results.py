@@ -25,6 +25,16 @@ class Results:
     contact_sheet: Path | None = None
 
 
+def check_places(output: Path, contact_sheet: Path | None, artifacts: Path | None) -> None:
+    """Make the folders that results go to, and try to write there before anything is spent. Raises OSError."""
+    folders = [output.parent] + ([contact_sheet.parent] if contact_sheet else []) + ([artifacts] if artifacts else [])
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / f".pressroom.{os.getpid()}"
+        trial.touch()
+        trial.unlink()
+
+
 def write_results(
     system: System, batch_id: UUID, output: Path, *, artifacts: Path | None = None, contact_sheet: Path | None = None
 ) -> Results:

@@ -17,7 +17,7 @@ from cli.exits import ExitCode
 from cli.input_options import BatchOptions, InputOptions
 from cli.processes import Sandbox, WorkerProcesses, interrupted_by_termination
 from cli.progress import SANDBOX_BANNER, progress_view
-from cli.results import Results, write_results
+from cli.results import Results, check_places, write_results
 from cli.summary import Summary, show_interrupted, show_stopped
 from cli.terminal import confirmed, is_interactive, is_terminal_error, say
 from cli.watch import Stopped, watch
@@ -74,6 +74,7 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
 
     began = time.monotonic()
     prompts = request.inputs.prompt_options()
+    check_places(request.output, request.contact_sheet, request.artifacts)
     mark = fingerprint(request.input, prompts, settings.provider)
     if not (settings.database_url and settings.redis_url and settings.s3_bucket):
         say(f"starting the local stack in {settings.data_dir} …")
@@ -89,7 +90,7 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
             results = write_results(
                 system, taken.id, request.output, artifacts=request.artifacts, contact_sheet=request.contact_sheet
             )
-        return _summary(system, request, taken, results, (began, work_began))
+        return _summary(system, request, taken, results, began=began, work_began=work_began)
 
 
 @contextlib.contextmanager
@@ -202,7 +203,7 @@ def _work(system: System, request: RunRequest, taken: _Taken) -> None:
 
 
 def _summary(
-    system: System, request: RunRequest, taken: _Taken, results: Results, began: tuple[float, datetime]
+    system: System, request: RunRequest, taken: _Taken, results: Results, *, began: float, work_began: datetime
 ) -> Summary:
     from pressroom.jobs import queries, spending
 
@@ -210,13 +211,13 @@ def _summary(
         batch = queries.find_batch(conn, taken.project_id, taken.id)
         models = spending.batch_costs(conn, taken.id)
     worked = taken.how != "finished" and batch.finished_at is not None
-    wall = (batch.finished_at - began[1]).total_seconds() if worked and batch.finished_at else 0.0
+    wall = (batch.finished_at - work_began).total_seconds() if worked and batch.finished_at else 0.0
     return Summary(
         batch=batch,
         models=models,
         how=taken.how,
         wall_s=max(0.0, wall),
-        elapsed_s=time.monotonic() - began[0],
+        elapsed_s=time.monotonic() - began,
         jobs_done=batch.done - taken.done_before,
         input=request.input,
         results=results,

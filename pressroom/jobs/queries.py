@@ -212,14 +212,20 @@ def find_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchRow:
 
 
 def list_batches(
-    conn: Connection, project_id: UUID, *, states: Sequence[BatchState] = (), limit: int = 20, before: UUID | None = None
+    conn: Connection,
+    project_id: UUID,
+    *,
+    states: Sequence[BatchState] = (),
+    limit: int = 20,
+    before: UUID | None = None,
 ) -> list[BatchRow]:
     """Newest first; `before` continues after the last id of the page before."""
-    where, bound = "b.project_id = :project_id", {"project_id": project_id, "limit": limit}
+    where, bound = "b.project_id = :project_id", {"project_id": project_id, "limit": limit, "before": before}
     if states:
-        where, bound = f"{where} AND b.state = ANY(CAST(:states AS batch_state[]))", bound | {"states": [s.value for s in states]}
+        where += " AND b.state = ANY(CAST(:states AS batch_state[]))"
+        bound["states"] = [state.value for state in states]
     if before is not None:
-        where, bound = f"{where} AND b.id < :before", bound | {"before": before}
+        where += " AND b.id < :before"
     rows = conn.execute(text(f"{_BATCH} WHERE {where} ORDER BY b.id DESC LIMIT :limit"), bound)
     return [BatchRow(**row._mapping) for row in rows]
 
@@ -244,12 +250,12 @@ def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UU
     """Newest first; `before` continues after the last id of the page before."""
     where, bound = which.where()
     if before is not None:
-        where, bound = f"{where} AND j.id < :before", bound | {"before": before}
+        where += " AND j.id < :before"
     query = f"""
         SELECT {_JOB_COLUMNS} FROM jobs j JOIN deployments d ON d.id = j.deployment_id
         WHERE {where} ORDER BY j.id DESC LIMIT :limit
     """  # noqa: S608  (conditions come from Selection, values are bound)
-    return [JobRow(**row._mapping) for row in conn.execute(text(query), bound | {"limit": limit})]
+    return [JobRow(**row._mapping) for row in conn.execute(text(query), bound | {"limit": limit, "before": before})]
 
 
 def count_jobs(conn: Connection, which: Selection) -> dict[str, int]:
