@@ -97,6 +97,9 @@ class Lane:
             self._settled.append(settled)
         if rejected is not None:
             self._rejected.append(rejected)
+            if rejected.retry_after > 0:
+                # Every other process should hold back now, not in a fifth of a second.
+                self._report_at = 0.0
         self._wake.set()
 
     def wake(self) -> None:
