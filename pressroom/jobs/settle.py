@@ -5,7 +5,7 @@ arrives after its lease was taken back, adds nothing twice. A late answer still 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,14 +22,9 @@ from pressroom.jobs.outcome import Next, Outcome
 _ATTEMPTS = text(
     """
     WITH t AS (
-      SELECT * FROM unnest(
-        CAST(:attempt_id AS uuid[]), CAST(:outcome AS attempt_outcome[]), CAST(:latency AS float8[]),
-        CAST(:sent AS bool[]), CAST(:status_code AS int[]), CAST(:error_code AS text[]),
-        CAST(:error_message AS text[]), CAST(:request_id AS text[]), CAST(:usage AS text[]),
-        CAST(:service_tier AS text[]), CAST(:cost_usd AS numeric[]), CAST(:at_risk_usd AS numeric[]),
-        CAST(:price_id AS bigint[]))
-      AS t (id, outcome, latency, sent, status_code, error_code, error_message, request_id, usage, service_tier,
-            cost_usd, at_risk_usd, price_id)
+      SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS t (id uuid, outcome attempt_outcome, latency float8,
+        sent bool, status_code int, error_code text, error_message text, request_id text, usage jsonb,
+        service_tier text, cost_usd numeric, at_risk_usd numeric, price_id bigint)
     ), old AS (
       SELECT a.id, a.outcome, a.at_risk_usd FROM attempts a JOIN t ON t.id = a.id
       WHERE a.outcome IN ('started', 'unknown') ORDER BY a.id FOR UPDATE OF a
@@ -37,7 +32,7 @@ _ATTEMPTS = text(
     UPDATE attempts a SET outcome = t.outcome, finished_at = now(),
       sent_at = CASE WHEN t.sent THEN now() - make_interval(secs => t.latency) END,
       status_code = t.status_code, error_code = t.error_code, error_message = t.error_message,
-      request_id = t.request_id, usage = CAST(t.usage AS jsonb), service_tier = t.service_tier,
+      request_id = t.request_id, usage = t.usage, service_tier = t.service_tier,
       cost_usd = t.cost_usd, at_risk_usd = t.at_risk_usd, price_id = t.price_id
     FROM t JOIN old ON old.id = t.id
     WHERE a.id = t.id AND NOT (old.outcome = 'unknown' AND t.outcome = 'unknown')
@@ -50,13 +45,10 @@ _ATTEMPTS = text(
 _JOBS = text(
     """
     WITH t AS (
-      SELECT * FROM unnest(
-        CAST(:job_id AS uuid[]), CAST(:lease_id AS uuid[]), CAST(:state AS job_state[]),
-        CAST(:wait AS float8[]), CAST(:uses_attempt AS int[]), CAST(:error_code AS text[]),
-        CAST(:cost_usd AS numeric[]))
-      AS t (id, lease_id, state, wait, uses_attempt, error_code, cost_usd)
+      SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS t (id uuid, lease_id uuid, state job_state, wait float8,
+        uses_attempt int, error_code text, cost_usd numeric)
     ), mine AS MATERIALIZED (
-      SELECT j.id FROM jobs j WHERE j.id = ANY(CAST(:job_id AS uuid[])) ORDER BY j.id FOR NO KEY UPDATE
+      SELECT j.id FROM jobs j JOIN t ON t.id = j.id ORDER BY j.id FOR NO KEY UPDATE OF j
     )
     UPDATE jobs j SET lease_id = NULL, attempts_used = j.attempts_used + t.uses_attempt,
       state = CASE WHEN t.state = 'queued' AND j.cancel_requested THEN 'cancelled' ELSE t.state END,
@@ -79,9 +71,8 @@ _LATE_COST = text(
 _RESULTS = text(
     """
     INSERT INTO job_results (job_id, status_code, request_id, body, error)
-    SELECT id, status_code, request_id, CAST(body AS json), CAST(error AS json) FROM unnest(
-      CAST(:job_id AS uuid[]), CAST(:status_code AS int[]), CAST(:request_id AS text[]), CAST(:body AS text[]),
-      CAST(:error AS text[])) AS t (id, status_code, request_id, body, error)
+    SELECT * FROM json_to_recordset(CAST(:rows AS json))
+      AS t (job_id uuid, status_code int, request_id text, body json, error json)
     ON CONFLICT (job_id) DO NOTHING
     """
 )
@@ -146,40 +137,41 @@ def _charge_flow(flows: dict[int, FlowChange], row: Row[Any], outcome: Outcome) 
 
 
 def _update_jobs(conn: Connection, outcomes: Sequence[Outcome]) -> Sequence[Row[Any]]:
-    return conn.execute(
-        _JOBS,
+    rows = [
         {
-            "job_id": [o.job_id for o in outcomes],
-            "lease_id": [o.lease_id for o in outcomes],
-            "state": [o.then.value.value for o in outcomes],
-            "wait": [o.wait_seconds for o in outcomes],
-            "uses_attempt": [int(o.uses_attempt) for o in outcomes],
-            "error_code": [_text(o.error_code) if o.then is not Next.SUCCEED else None for o in outcomes],
-            "cost_usd": [o.cost_usd for o in outcomes],
-        },
-    ).all()
+            "id": o.job_id,
+            "lease_id": o.lease_id,
+            "state": o.then.value,
+            "wait": o.wait_seconds,
+            "uses_attempt": int(o.uses_attempt),
+            "error_code": o.error_code if o.then is not Next.SUCCEED else None,
+            "cost_usd": o.cost_usd,
+        }
+        for o in outcomes
+    ]
+    return conn.execute(_JOBS, {"rows": _json(rows)}).all()
 
 
 def _update_attempts(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID, Row[Any]]:
-    rows = conn.execute(
-        _ATTEMPTS,
+    rows = [
         {
-            "attempt_id": [o.attempt_id for o in outcomes],
-            "outcome": [o.attempt.value for o in outcomes],
-            "latency": [o.latency_seconds for o in outcomes],
-            "sent": [o.sent for o in outcomes],
-            "status_code": [o.status_code for o in outcomes],
-            "error_code": [_text(o.error_code) for o in outcomes],
-            "error_message": [_text(o.error_message) for o in outcomes],
-            "request_id": [_text(o.request_id) for o in outcomes],
-            "usage": [_json(o.usage.raw) if o.usage is not None and o.usage.raw else None for o in outcomes],
-            "service_tier": [_text(o.usage.service_tier) if o.usage is not None else None for o in outcomes],
-            "cost_usd": [o.cost_usd for o in outcomes],
-            "at_risk_usd": [o.at_risk_usd for o in outcomes],
-            "price_id": [o.price_id for o in outcomes],
-        },
-    )
-    return {row.id: row for row in rows}
+            "id": o.attempt_id,
+            "outcome": o.attempt,
+            "latency": o.latency_seconds,
+            "sent": o.sent,
+            "status_code": o.status_code,
+            "error_code": o.error_code,
+            "error_message": o.error_message,
+            "request_id": o.request_id,
+            "usage": (o.usage.raw or None) if o.usage is not None else None,
+            "service_tier": o.usage.service_tier if o.usage is not None else None,
+            "cost_usd": o.cost_usd,
+            "at_risk_usd": o.at_risk_usd,
+            "price_id": o.price_id,
+        }
+        for o in outcomes
+    ]
+    return {row.id: row for row in conn.execute(_ATTEMPTS, {"rows": _json(rows)})}
 
 
 def _book_late_costs(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID, UUID | None]:
@@ -194,17 +186,18 @@ def _book_late_costs(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID
 
 
 def _insert_results(conn: Connection, outcomes: Sequence[Outcome]) -> None:
-    if outcomes:
-        conn.execute(
-            _RESULTS,
-            {
-                "job_id": [o.job_id for o in outcomes],
-                "status_code": [o.status_code for o in outcomes],
-                "request_id": [_text(o.request_id) for o in outcomes],
-                "body": [_json(o.body) for o in outcomes],
-                "error": [_json(o.error) for o in outcomes],
-            },
-        )
+    rows = [
+        {
+            "job_id": o.job_id,
+            "status_code": o.status_code,
+            "request_id": o.request_id,
+            "body": o.body,
+            "error": o.error,
+        }
+        for o in outcomes
+    ]
+    if rows:
+        conn.execute(_RESULTS, {"rows": _json(rows)})
 
 
 def _insert_artifacts(conn: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -225,14 +218,16 @@ def _insert_artifacts(conn: Connection, outcomes: Sequence[Outcome]) -> None:
         )
 
 
-def _json(value: Any) -> str | None:
-    """JSON text. PostgreSQL cannot hold NUL, which models do emit: it is replaced, and an escaped backslash is not."""
-    if value is None:
-        return None
-    encoded = orjson.dumps(value).decode()
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as one JSON text. As an array for each column, a row of results took psycopg 60 us to write instead of 1.
+
+    PostgreSQL cannot hold NUL, which models do emit: it is replaced, and an escaped backslash before `u0000` is not.
+    """
+    encoded = orjson.dumps(rows, default=_exact).decode()
     return _NUL.sub(r"\1\\ufffd", encoded) if "\\u0000" in encoded else encoded
 
 
-def _text(value: str | None) -> str | None:
-    """The same for a text column."""
-    return value.replace("\0", "\ufffd") if value is not None and "\0" in value else value
+def _exact(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} in an outcome: JSON has no such thing")
