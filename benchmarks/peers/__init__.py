@@ -1,0 +1,1 @@
+"""What Pressroom is compared with: ordinary programs that do the same work."""
