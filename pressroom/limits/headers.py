@@ -7,6 +7,7 @@ header names, is `reset * limit / (limit - remaining)`: a limit of 100 with 0.1 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,14 +52,21 @@ class Quota:
         used = self.limit - self.remaining
         if self.reset_seconds is None or self.reset_seconds <= 0 or used <= 0 or self.limit <= 0:
             return None
-        uncertain = _RESOLUTION_SECONDS / 2 / self.reset_seconds
-        if uncertain > _MOST_UNCERTAIN:
+        clock = _RESOLUTION_SECONDS / 2 / self.reset_seconds
+        if clock > _MOST_UNCERTAIN:
             return None
         window = self.reset_seconds * self.limit / used
         nearest = min(_USUAL_WINDOWS, key=lambda usual: abs(usual - window) / usual)
-        if abs(nearest - window) <= (uncertain + 0.01) * nearest:
+        if abs(nearest - window) <= (clock + 0.01) * nearest:
             return nearest
-        return window if uncertain <= 0.01 else None
+        # `remaining` is printed as a whole number, rounded down: up to one unit of the use shown had refilled, so the
+        # window may be longer than it looks, and with little used much longer.
+        rounding = 1.0 / used
+        longest = self.reset_seconds * self.limit / (used - 1.0) if used > 1.0 else math.inf
+        possible = [usual for usual in _USUAL_WINDOWS if window * (1 - clock - 0.01) <= usual <= longest * (1 + clock)]
+        if len(possible) == 1 and rounding <= _MOST_UNCERTAIN:
+            return possible[0]
+        return window if clock + rounding <= 0.01 else None
 
 
 @dataclass(frozen=True, slots=True)
