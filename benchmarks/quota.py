@@ -9,8 +9,8 @@ steady   600 RPM and 60k TPM, and 10,000 RPM and 1.1M TPM: `--seconds` of satura
 
 Every item takes exactly 120 tokens, so TPM binds (8.33/s of 600 RPM, 152.8/s of 10,000). The workers are up and idle;
 the wall time is from the submission's commit to the last result's. The ideal wall is what the quota allows plus one
-mean latency: `credit` spends the burst that the idle bucket holds, `no credit` paces from the start. All is read from the
-sandbox's own log: `used` is the admitted tokens per second over the limit, after a warm-up and before the tail.
+mean latency: `credit` spends the burst that the idle bucket holds, `no credit` paces from the start. All is read from
+the sandbox's own log: `used` is the admitted calls per second over what may be, after a warm-up and before the tail.
 """
 
 import argparse

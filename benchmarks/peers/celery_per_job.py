@@ -1,11 +1,10 @@
 """The peer: an ordinary Celery app with one task per job, doing the same work as Pressroom with the same durability.
 
-`python -m benchmarks.peers.celery_per_job` is one worker process; the environment that `rig.py` makes says where all
-is.
-It is given what a careful author would give it: no results, no events, pooled connections, one SDK client for all
-threads, two short transactions around the call with as few statements as they can have, and messages published on
-somebody else's CPU. Its tables are those of Pressroom without triggers, foreign keys and partial indexes. It has no
-limiter, no fairness, no recovery and no cancel.
+`python -m benchmarks.peers.celery_per_job` is one worker process, configured by the environment that `rig.py` makes. It
+is given what a careful author would give it: no results, no events, pooled connections, one SDK client for all threads,
+two short transactions around the call with as few statements as they can have, and messages published on somebody
+else's CPU. Its tables are those of Pressroom without triggers, foreign keys and partial indexes. It has no limiter, no
+fairness, no recovery and no cancel.
 """
 
 import os

@@ -18,6 +18,7 @@ from pressroom.jobs.rates import Rates, effective_limits
 from pressroom.settings import Settings
 
 _NOTHING_SECONDS = 1e-6
+_WORTH_FILLING = 0.2
 # What a job of a pool without limits is charged to its flow: turns are still taken by weight.
 _NOMINAL_SECONDS = 0.001
 
@@ -175,12 +176,18 @@ def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID
 def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> dict[UUID, int]:
     """Claim and lease until `ahead_seconds` of the pool are out, and at most the last job beyond it.
 
-    How many jobs that will be is only known once they are claimed, so it may take a few steps.
+    How many jobs that will be is only known once they are claimed, so it may take a few steps. While jobs are out, room
+    for less than a fifth is left to grow: leases of a few jobs cost the workers more than the jobs do.
     """
     ahead = conn.execute(_AHEAD, {"pool": pool}).one()
     paused = _paused_deployments(conn, pool)
     left_jobs = policy.unlimited_ahead_jobs - int(ahead.jobs)
     left_seconds = math.inf if rates.unlimited else policy.ahead_seconds - float(ahead.seconds)
+    if (
+        ahead.jobs
+        and min(left_jobs / policy.unlimited_ahead_jobs, left_seconds / policy.ahead_seconds) < _WORTH_FILLING
+    ):
+        return {}
     mean_seconds = max(rates.request_seconds, rates.image_seconds) or policy.ahead_seconds / 10
     leases: dict[UUID, int] = {}
     empty: list[int] = []
