@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy import create_engine
@@ -15,9 +16,9 @@ from pressroom.jobs.lease import LeasedJob, hand_back
 from pressroom.jobs.outcome import Outcome
 from pressroom.jobs.recover import stage
 from pressroom.jobs.selection import Selection
-from tests.fixtures.desk import Desk, limited, refusal, retry, success, unknown, unsent
+from tests.fixtures.desk import Desk, Kind, limited, refusal, retry, success, unknown, unsent
 
-_KINDS = (success, success, refusal, retry, limited, unknown, unsent)
+_KINDS: tuple[Kind, ...] = (success, success, refusal, retry, limited, unknown, unsent)
 
 
 class Worker:
@@ -38,10 +39,10 @@ class Worker:
         self.desk.settle(*outcomes)
         self.desk.settle(*outcomes[: len(outcomes) // 2])
 
-    def outcome(self, job: LeasedJob, attempts: dict[object, object]) -> Outcome:
+    def outcome(self, job: LeasedJob, attempts: dict[UUID, UUID]) -> Outcome:
         """Mostly the end; retries wait no time, so that they come again."""
         kind = self.rng.choice(_KINDS)
-        made: Outcome = kind(job, attempts[job.id])  # type: ignore[operator]
+        made = kind(job, attempts[job.id])
         return replace(made, wait_seconds=0.0) if made.wait_seconds is not None else made
 
     def hand_back(self, jobs: list[LeasedJob]) -> None:

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from models import AttemptOutcome
-from pressroom.jobs.outcome import Next, Outcome
-from tests.fixtures.desk import COST_USD, EST_USD, Desk, limited, refusal, retry, success, unknown, unsent
+from pressroom.jobs.outcome import Next
+from tests.fixtures.desk import COST_USD, EST_USD, Desk, Kind, limited, refusal, retry, success, unknown, unsent
 
 
 def batch_of(desk: Desk) -> object:
@@ -16,7 +16,7 @@ def batch_of(desk: Desk) -> object:
 
 def test_a_group_of_all_kinds_leaves_the_books_in_order(desk: Desk) -> None:
     jobs, attempts, _ = desk.run(8)
-    kinds = [success, refusal, retry, limited, unknown, unsent]
+    kinds: list[Kind] = [success, refusal, retry, limited, unknown, unsent]
 
     desk.settle(*[kind(job, attempts[job.id]) for kind, job in zip(kinds, jobs, strict=False)])
 
@@ -26,7 +26,7 @@ def test_a_group_of_all_kinds_leaves_the_books_in_order(desk: Desk) -> None:
 
 def test_settling_twice_adds_nothing(desk: Desk) -> None:
     jobs, attempts, _ = desk.run(6)
-    kinds = [success, refusal, retry, limited, unknown, unsent]
+    kinds: list[Kind] = [success, refusal, retry, limited, unknown, unsent]
     outcomes = [kind(job, attempts[job.id]) for kind, job in zip(kinds, jobs, strict=True)]
     desk.settle(*outcomes)
     before = [desk.scalar(f"SELECT json_agg(t)::text FROM {table} t") for table in ("batches", "daily_costs", "flows")]
@@ -39,14 +39,12 @@ def test_settling_twice_adds_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("kind", [success, refusal, limited, unknown, unsent], ids=lambda kind: kind.__name__)
-def test_an_answer_after_the_lease_was_taken_back_corrects_its_attempt_and_not_the_job(
-    desk: Desk, kind: object
-) -> None:
+def test_an_answer_after_the_lease_was_taken_back_corrects_its_attempt_and_not_the_job(desk: Desk, kind: Kind) -> None:
     jobs, attempts, worker = desk.run(1)
     assert desk.lose(worker) == 1
     assert desk.scalar("SELECT at_risk_usd FROM batches") == EST_USD
 
-    late: Outcome = kind(jobs[0], attempts[jobs[0].id])  # type: ignore[operator]
+    late = kind(jobs[0], attempts[jobs[0].id])
     assert desk.settle(late) == set()
 
     assert desk.states() == {"queued": 1}
