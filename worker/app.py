@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from typing import Any
 from uuid import UUID
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from kombu.transport import redis as redis_transport
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -21,10 +24,24 @@ COULD_NOT_RUN = 3
 _log = logging.getLogger("pressroom.worker")
 
 
+class _Channel(redis_transport.Channel):
+    """Says that its connection is gone in a way that Celery expects.
+
+    Kombu acknowledges and puts back messages through a connection that it has just dropped, and fails with an
+    AttributeError, over which Celery ends the worker. A connection error it takes as what it is, and connects again.
+    """
+
+    def _connparams(self, *arguments: Any, **named: Any) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise RedisConnectionError("the channel's connection to the broker is closed")
+        return super()._connparams(*arguments, **named)  # type: ignore[no-untyped-call]
+
+
 def make_app(servers: Servers) -> Celery:
     """An app whose worker runs leases. One per process."""
     settings = servers.settings
     app = Celery("pressroom")
+    redis_transport.Transport.Channel = _Channel
     app.conf.update(celery_settings(servers.redis_url, settings.redis_prefix))
     lives: list[WorkerLife] = []
 
