@@ -110,8 +110,7 @@ class Rig:
             "PRESSROOM_LOG_LEVEL": "warning",
         }
         with self.processes([sys.executable, "-m", "worker"], environment, count) as workers:
-            registered = text("SELECT count(*) FROM workers WHERE stopped_at IS NULL")
-            wait_for(lambda: self.count(registered) >= count, "workers to register", workers=workers)
+            wait_for(lambda: self._listening() >= count, "workers to listen for leases", workers=workers)
             yield workers
 
     @contextmanager
@@ -135,10 +134,10 @@ class Rig:
             }
         )
 
-    def count(self, query: Any) -> int:
-        """The single number that a query returns."""
-        with self.database.connect() as conn:
-            return int(conn.execute(query).scalar_one() or 0)
+    def _listening(self) -> int:
+        """Connections that wait for a message: a worker's is the last thing that it opens."""
+        with redis.Redis.from_url(self.urls.redis_url) as client:
+            return sum(1 for one in client.client_list() if one["cmd"] == "brpop")
 
 
 @contextmanager

@@ -1,0 +1,33 @@
+"""`python -m benchmarks`: the benchmarks of docs/benchmarks.md, one after the other. About half an hour.
+
+    python -m benchmarks --quick     fewer jobs and rounds, a short steady state: about 6 minutes
+"""
+
+import argparse
+import subprocess
+import sys
+
+FULL = (("floor",), ("cpu_per_job",), ("quota",))
+QUICK = (
+    ("floor", "--calls", "2000", "--rounds", "2"),
+    ("cpu_per_job", "--jobs", "1500", "--rounds", "2"),
+    ("quota", "--scenario", "S1", "--workers", "2"),
+    ("quota", "--scenario", "steady", "--workers", "1,2,4", "--seconds", "15"),
+)
+
+
+def main() -> None:
+    """Run each in a process of its own; exits 1 if one of them failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    failed = []
+    for name, *options in QUICK if parser.parse_args().quick else FULL:
+        print(f"\n## {name}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options]).returncode != 0:
+            failed.append(name)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
