@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from types import FrameType
 
 from pydantic import ValidationError
 
@@ -14,6 +15,10 @@ from worker.heartbeat import ParentWatch
 from worker.repeating import Repeating
 
 _PARENT_VARIABLE = "PRESSROOM_PARENT_PID"
+
+
+def _stop_before_start(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def main() -> None:
@@ -29,6 +34,8 @@ def main() -> None:
     if parent:
         watch = ParentWatch(int(parent), lambda: os.kill(os.getpid(), signal.SIGTERM))
         Repeating("parent", watch.look, 1.0).start()
+    # Until Celery has put up its own handler there is nothing to finish, and no reason to die of the signal.
+    signal.signal(signal.SIGTERM, _stop_before_start)
     app = make_app(servers)
     app.worker_main(
         argv=[
