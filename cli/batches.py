@@ -102,8 +102,7 @@ def cancel(ctx: typer.Context, batch: _Id, *, project: Project = None, yes: Yes 
         if row.unfinished and not confirmed(f"Cancel {count(row.unfinished, 'job')} of {row.input_name}?", yes=yes):
             say("nothing was cancelled (give --yes where nobody can be asked)")
             raise typer.Exit(ExitCode.BAD_INPUT)
-        with system.engine.begin() as conn:
-            done = cancel_batch(conn, owner, row.id)
+        done = cancel_batch(system.engine, owner, row.id)
     if as_json:
         answer_json({"id": batch, "cancelled": done.cancelled, "running": done.asked})
         return

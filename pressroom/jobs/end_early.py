@@ -1,10 +1,11 @@
 """End jobs that have not been called: cancelled by people, or expired by their deadline. One statement for millions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from models import JobState
 from pressroom.jobs.books import Books
@@ -12,35 +13,47 @@ from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.selection import Selection
 
-# Locked in id order, as by everybody who writes several jobs.
-_END = """
+# One statement for all states: a job that goes from `running` back to `queued` while others are being cancelled would
+# slip between two. What counts is the state of the locked row. Locked in id order, as by everybody who writes several.
+_CANCEL = """
     WITH mine AS MATERIALIZED (
-      SELECT j.id FROM jobs j WHERE {where} AND j.state IN ('blocked', 'queued', 'leased')
+      SELECT j.id FROM jobs j WHERE {where} AND j.state IN ('blocked', 'queued', 'leased', 'running')
       ORDER BY j.id FOR NO KEY UPDATE
     ), ended AS (
-      UPDATE jobs j SET state = CAST(:final AS job_state), lease_id = NULL, run_at = NULL, finished_at = now(),
-        error_code = :final
-      FROM mine WHERE j.id = mine.id AND j.state IN ('blocked', 'queued', 'leased')
+      UPDATE jobs j SET cancel_requested = j.state = 'running',
+        state = CASE j.state WHEN 'running' THEN j.state ELSE 'cancelled' END,
+        lease_id = CASE j.state WHEN 'running' THEN j.lease_id END,
+        run_at = NULL,
+        finished_at = CASE WHEN j.state <> 'running' THEN now() END,
+        error_code = CASE j.state WHEN 'running' THEN j.error_code ELSE 'cancelled' END
+      FROM mine WHERE j.id = mine.id AND j.state IN ('blocked', 'queued', 'leased', 'running')
+      RETURNING j.batch_id, j.flow_id, old.state AS was, old.lease_id, old.cancel_requested AS asked_before
+    )
+    SELECT batch_id, flow_id, was, CASE WHEN was = 'leased' THEN lease_id END AS lease_id, asked_before,
+      count(*)::int AS n
+    FROM ended GROUP BY 1, 2, 3, 4, 5
+"""
+
+_EXPIRE = text(
+    """
+    WITH mine AS MATERIALIZED (
+      SELECT id FROM jobs WHERE deadline <= now() AND state IN ('blocked', 'queued', 'leased')
+      ORDER BY deadline LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    ), ended AS (
+      UPDATE jobs j SET state = 'expired', lease_id = NULL, run_at = NULL, finished_at = now(), error_code = 'expired'
+      FROM mine WHERE j.id = mine.id
       RETURNING j.batch_id, j.flow_id, old.state AS was, old.lease_id
     )
     SELECT batch_id, flow_id, was, lease_id, count(*)::int AS n FROM ended GROUP BY 1, 2, 3, 4
-"""
+    """
+)
+_EXPIRE_LIMIT = 2000
 
-_ASK_RUNNING = """
-    WITH mine AS MATERIALIZED (
-      SELECT j.id FROM jobs j WHERE {where} AND j.state = 'running' AND NOT j.cancel_requested
-      ORDER BY j.id FOR NO KEY UPDATE
-    )
-    UPDATE jobs j SET cancel_requested = true FROM mine WHERE j.id = mine.id AND j.state = 'running'
-"""
-
-_CLOSE_EMPTY_BATCH = text(
+_MARK_BATCH = text(
     """
     UPDATE batches SET state = 'cancelling' WHERE id = :id AND project_id = :project_id AND state = 'in_progress'
     """
 )
-
-_EXPIRED = "j.deadline <= now()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +67,29 @@ class Cancelled:
 def cancel(conn: Connection, which: Selection) -> Cancelled:
     """Cancel the selected jobs that have not ended. Cooperative for jobs whose call is on its way."""
     where, bound = which.where()
-    cancelled = _end(conn, where, bound, JobState.CANCELLED)
-    asked = conn.execute(text(_ASK_RUNNING.format(where=where)), bound).rowcount
-    return Cancelled(cancelled, asked)
+    rows = conn.execute(text(_CANCEL.format(where=where)), bound).all()
+    asked = sum(row.n for row in rows if row.was == "running" and not row.asked_before)
+    return Cancelled(_book(conn, [row for row in rows if row.was != "running"], JobState.CANCELLED), asked)
 
 
-def cancel_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> Cancelled:
-    """Cancel all of a batch that has not ended; the batch becomes `cancelled` with its last job."""
-    conn.execute(_CLOSE_EMPTY_BATCH, {"id": batch_id, "project_id": project_id})
-    return cancel(conn, Selection(project_id=project_id, batch_id=batch_id))
+def cancel_batch(engine: Engine, project_id: UUID, batch_id: UUID) -> Cancelled:
+    """Cancel all of a batch that has not ended; the batch becomes `cancelled` with its last job.
+
+    The batch is marked in a transaction of its own: held while jobs are waited for, its row would stop settlement.
+    """
+    with engine.begin() as conn:
+        conn.execute(_MARK_BATCH, {"id": batch_id, "project_id": project_id})
+    with engine.begin() as conn:
+        return cancel(conn, Selection(project_id=project_id, batch_id=batch_id))
 
 
 def expire(conn: Connection) -> int:
-    """End jobs whose deadline passed before they were started. Returns how many."""
-    return _end(conn, _EXPIRED, {}, JobState.EXPIRED)
+    """End jobs whose deadline passed before they were started, 2,000 at most. Returns how many."""
+    return _book(conn, conn.execute(_EXPIRE, {"limit": _EXPIRE_LIMIT}).all(), JobState.EXPIRED)
 
 
-def _end(conn: Connection, where: str, bound: dict[str, Any], final: JobState) -> int:
-    rows = conn.execute(text(_END.format(where=where)), bound | {"final": final.value}).all()
+def _book(conn: Connection, rows: Sequence[Row[Any]], final: JobState) -> int:
+    """Move the counters of leases, batches and flows by grouped rows of jobs that ended. Returns how many jobs."""
     books, flows, closed = Books(), dict[int, FlowChange](), dict[UUID, int]()
     for row in rows:
         books.add_end(row.batch_id, final.value, row.n)

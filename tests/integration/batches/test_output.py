@@ -163,8 +163,7 @@ def test_failures_say_what_the_provider_said_or_why_it_did_not(engine: Engine, t
 def test_cancelled_jobs_have_an_error_and_unfinished_ones_no_line(engine: Engine, tmp_path: Path) -> None:
     batch = take_in(engine, write_jsonl(tmp_path / "in.jsonl", [chat_line(n) for n in range(2)]), options=REAL)
     assert output(engine, batch.id) == ([], OutputSummary(unfinished=2))
-    with engine.begin() as conn:
-        cancel_batch(conn, DEFAULT_PROJECT_ID, batch.id)
+    cancel_batch(engine, DEFAULT_PROJECT_ID, batch.id)
     lines, summary = output(engine, batch.id)
     assert [(line["response"], line["error"]) for line in lines] == [
         (None, {"code": "cancelled", "message": "The job was cancelled before it was done."})

@@ -1,5 +1,6 @@
 """Cancel in every state a job can be in."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -71,8 +72,7 @@ def test_a_batch_is_cancelled_with_its_last_job_and_keeps_what_it_paid_for(desk:
     jobs, attempts, _ = desk.run(3)
     desk.submit(1)
     batch_id = desk.row("jobs", jobs[0].id).batch_id
-    with desk.engine.begin() as conn:
-        assert cancel_batch(conn, DEFAULT_PROJECT_ID, batch_id) == Cancelled(cancelled=0, asked=3)
+    assert cancel_batch(desk.engine, DEFAULT_PROJECT_ID, batch_id) == Cancelled(cancelled=0, asked=3)
     assert desk.row("batches", batch_id).state == "cancelling"
 
     desk.settle(
@@ -90,8 +90,7 @@ def test_a_batch_is_cancelled_with_its_last_job_and_keeps_what_it_paid_for(desk:
 def test_cancelling_a_batch_that_has_not_started_ends_it(desk: Desk) -> None:
     batch_id = desk.submit(5)
 
-    with desk.engine.begin() as conn:
-        cancel_batch(conn, DEFAULT_PROJECT_ID, batch_id)
+    cancel_batch(desk.engine, DEFAULT_PROJECT_ID, batch_id)
 
     assert desk.row("batches", batch_id).state == "cancelled"
     assert desk.dispatch() == []
@@ -102,8 +101,7 @@ def test_nothing_crosses_projects(desk: Desk) -> None:
     other = desk.project("other")
     batch_id = desk.submit(2, project=other)
 
-    with desk.engine.begin() as conn:
-        assert cancel_batch(conn, DEFAULT_PROJECT_ID, batch_id) == Cancelled(0, 0)
+    assert cancel_batch(desk.engine, DEFAULT_PROJECT_ID, batch_id) == Cancelled(0, 0)
 
     assert desk.states() == {"queued": 2}
     assert desk.row("batches", batch_id).state == "in_progress"
@@ -116,4 +114,23 @@ def test_a_selection_by_state_leaves_the_others(desk: Desk, engine: Engine) -> N
         cancel(conn, Selection(project_id=DEFAULT_PROJECT_ID, states=[JobState.LEASED]))
 
     assert desk.states() == {"queued": 2, "cancelled": 2, "running": 1, "succeeded": 1, "blocked": 1}
+    assert desk.faults() == {}
+
+
+def test_no_job_slips_between_the_states_while_its_batch_is_cancelled(desk: Desk) -> None:
+    """Running jobs go back to `queued` one by one while thousands of their batch are being cancelled."""
+    batch_id = desk.submit(3000)
+    worker = desk.worker()
+    jobs = desk.take(worker)
+    attempts = desk.start(jobs, worker)
+
+    with ThreadPoolExecutor(1) as other:
+        cancelling = other.submit(cancel_batch, desk.engine, DEFAULT_PROJECT_ID, batch_id)
+        for job in jobs:
+            desk.settle(retry(job, attempts[job.id], None))
+        done = cancelling.result(30)
+
+    assert desk.scalar("SELECT count(*) FROM jobs WHERE state = 'queued'") == 0
+    assert done.cancelled + done.asked == 3000
+    assert desk.states() == {"cancelled": 3000}
     assert desk.faults() == {}

@@ -92,8 +92,7 @@ def test_another_project_sees_nothing(engine: Engine, batch: Selection) -> None:
 
 def test_a_cancelled_batch_comes_back(engine: Engine, tmp_path: Path) -> None:
     taken = take_in(engine, write_jsonl(tmp_path / "in.jsonl", [chat_line(n) for n in range(3)]))
-    with engine.begin() as conn:
-        cancel_batch(conn, DEFAULT_PROJECT_ID, taken.id)
+    cancel_batch(engine, DEFAULT_PROJECT_ID, taken.id)
     assert counters(engine, taken.id) == Counters("cancelled", 3, 0, 0, 3, 0, finished=True)
     assert _retry(engine, Selection(project_id=DEFAULT_PROJECT_ID, batch_id=taken.id)) == 3
     assert counters(engine, taken.id) == Counters("in_progress", 3, 0, 0, 0, 0, finished=False)
@@ -119,7 +118,6 @@ def test_flows_count_what_was_queued_again(engine: Engine, batch: Selection) -> 
 
 def test_many_thousands_at_once(engine: Engine, tmp_path: Path) -> None:
     taken = take_in(engine, write_jsonl(tmp_path / "in.jsonl", [chat_line(n) for n in range(5000)]))
-    with engine.begin() as conn:
-        cancel_batch(conn, DEFAULT_PROJECT_ID, taken.id)
+    cancel_batch(engine, DEFAULT_PROJECT_ID, taken.id)
     assert _retry(engine, Selection(project_id=DEFAULT_PROJECT_ID, batch_id=taken.id)) == 5000
     assert counters(engine, taken.id).cancelled == 0
