@@ -45,9 +45,16 @@ class Servers:
     settings: Settings
     database: Database
     redis_url: str
+    redis: redis.Redis
     admin: LimiterAdmin
     publisher: CeleryPublisher
     host: str
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.database.dispose()
+        self.publisher.close()
+        self.redis.close()
 
 
 def connect_servers(settings: Settings) -> Servers:
@@ -58,11 +65,13 @@ def connect_servers(settings: Settings) -> Servers:
             "(`pressroom up` starts a local stack and sets them)"
         )
     redis_url = settings.redis_url.get_secret_value()
+    client = redis.Redis.from_url(redis_url, socket_timeout=5)
     return Servers(
         settings=settings,
         database=connect(settings.database_url.get_secret_value(), application="pressroom-worker", pool_size=8),
         redis_url=redis_url,
-        admin=LimiterAdmin(redis.Redis.from_url(redis_url, socket_timeout=5), prefix=settings.redis_prefix),
+        redis=client,
+        admin=LimiterAdmin(client, prefix=settings.redis_prefix),
         publisher=CeleryPublisher(redis_url, settings.redis_prefix),
         host=socket.gethostname(),
     )
@@ -81,6 +90,13 @@ def make_parts(servers: Servers) -> EngineParts:
         timeout_seconds=settings.request_timeout_seconds,
     )
     pools = PoolStates()
+    client = redis.asyncio.Redis.from_url(servers.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    pictures = _make_pictures(settings, provider)
+
+    async def close() -> None:
+        await provider.aclose()
+        await client.aclose()
+        pictures.close()
 
     def pause(lease: ClaimedLease, reason: str) -> None:
         with servers.database.begin() as conn:
@@ -88,17 +104,18 @@ def make_parts(servers: Servers) -> EngineParts:
 
     return EngineParts(
         database=servers.database,
-        limiter=_make_limiter(servers, pools),
+        limiter=_make_limiter(servers, pools, client),
         pools=pools,
         provider=provider,
-        pictures=_make_pictures(settings, provider),
+        pictures=pictures,
         prices=prices,
         settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds),
         pause=pause,
+        close=close,
     )
 
 
-def _make_limiter(servers: Servers, pools: PoolStates) -> RedisLimiter:
+def _make_limiter(servers: Servers, pools: PoolStates, client: redis.asyncio.Redis) -> RedisLimiter:
     async def books(read: Callable[[Connection, str], _T], pool: str) -> _T:
         def work() -> _T:
             with servers.database.connect() as conn:
@@ -118,7 +135,6 @@ def _make_limiter(servers: Servers, pools: PoolStates) -> RedisLimiter:
     async def day_used_for(pool: str) -> Cost:
         return await books(pools.day_used, pool)
 
-    client = redis.asyncio.Redis.from_url(servers.redis_url, socket_timeout=5, socket_connect_timeout=2)
     return RedisLimiter(
         client,
         limits_for=limits_for,

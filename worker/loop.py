@@ -77,5 +77,4 @@ class EngineThread:
                 await settling
         except TimeoutError:
             self._drained = False
-        await parts.provider.aclose()
-        parts.pictures.close()
+        await parts.close()

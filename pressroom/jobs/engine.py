@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,6 +53,8 @@ class EngineParts:
     settler: Settler
     pause: Callable[[ClaimedLease, str], None]
     """Stop a deployment, in SQL and in the limiter; blocking, called on a thread."""
+    close: Callable[[], Awaitable[None]]
+    """Close what was opened for these parts; calls still on their way fail."""
 
 
 class JobEngine:

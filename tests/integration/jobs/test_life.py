@@ -1,0 +1,183 @@
+"""A worker's life in this process, without Celery: the test carries the messages. Real engine, limiter and servers."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from models import DEFAULT_PROJECT_ID
+from pressroom.jobs.end_early import cancel_batch
+from pressroom.jobs.publish import QUEUE
+from pressroom.settings import Settings
+from tests.fixtures.books_check import faults
+from tests.fixtures.system import System
+from worker.assembly import connect_servers
+from worker.life import WorkerLife
+
+SOON_SECONDS = 20
+
+
+class Life:
+    """A WorkerLife and four threads that carry it every lease nobody has claimed."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._servers = connect_servers(Settings(dispatch_interval_seconds=0.05))
+        self.worker = WorkerLife(self._servers)
+        self._stop = threading.Event()
+        self._threads = ThreadPoolExecutor(5)
+        self._threads.submit(self._carry)
+        self._running = True
+
+    def _carry(self) -> None:
+        carried: set[UUID] = set()
+        while not self._stop.wait(0.02):
+            with self.system.engine.connect() as conn:
+                waiting = set(conn.execute(text("SELECT id FROM leases WHERE worker_id IS NULL ORDER BY id")).scalars())
+            for lease in sorted(waiting - carried):
+                self._threads.submit(self.worker.run_lease, lease)
+            carried |= waiting
+
+    def end(self) -> bool:
+        """In order; whether every call was finished."""
+        self._stop.set()
+        self._running = False
+        finished = self.worker.end()
+        self._threads.shutdown(wait=True)
+        self._servers.redis.delete(f"{self._servers.settings.redis_prefix}{QUEUE}")  # no Celery worker took these
+        self._servers.close()
+        return finished
+
+    def close(self) -> None:
+        """After the test."""
+        if self._running:
+            self.end()
+
+
+@pytest.fixture
+def start(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Life]]:
+    """Begins lives, which end with the test."""
+    for name, value in system.base_environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PRESSROOM_PARENT_PID")
+    lives: list[Life] = []
+
+    def begin() -> Life:
+        lives.append(Life(system))
+        return lives[-1]
+
+    yield begin
+    for life in lives:
+        life.close()
+
+
+def in_order(system: System) -> bool:
+    """Whether the books are."""
+    with system.engine.connect() as conn:
+        return faults(conn) == {}
+
+
+def test_it_runs_what_it_is_given_and_ends_in_order(system: System, start: Callable[[], Life]) -> None:
+    batch_id = system.submit(texts=20, pictures=5)
+    life = start()
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+
+    assert life.end()
+    assert system.counts("jobs", "state") == {"succeeded": 25}
+    assert in_order(system)
+
+
+def test_a_pool_that_waits_for_quota_leaves_the_threads_to_others(system: System, start: Callable[[], Life]) -> None:
+    """Two slow pools of many leases, and four threads: the third pool's jobs run all the same."""
+    system.submit(texts=40, pictures=0, limits={"rpm": 60, "burst_seconds": 1})
+    system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": 0.01}})
+    life = start()
+    leased = "SELECT count(*) > 0 FROM leases WHERE worker_id IS NOT NULL"
+    system.wait_until("the slow pool's jobs wait in the worker", lambda: bool(system.scalar(leased)), SOON_SECONDS)
+
+    batch_id = system.submit(pictures=8)
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+
+    assert life.end()
+    assert in_order(system)
+
+
+def test_jobs_of_a_deployment_that_is_stopped_go_back_to_the_queue(system: System, start: Callable[[], Life]) -> None:
+    system.submit(texts=30, limits={"rpm": 30, "burst_seconds": 1})
+    life = start()
+    out = "SELECT count(*) FROM jobs WHERE state = 'leased'"
+    system.wait_until("jobs wait in the worker", lambda: system.scalar(out) > 0, SOON_SECONDS)
+
+    with system.engine.begin() as conn:
+        conn.execute(text("UPDATE deployments SET paused_at = now(), pause_reason = 'by hand'"))
+
+    system.wait_until("none is out", lambda: system.scalar(out) == 0, SOON_SECONDS)
+    assert life.end()
+    assert in_order(system)
+
+
+def test_an_end_in_the_midst_hands_back_and_leaves_nothing_in_doubt(system: System, start: Callable[[], Life]) -> None:
+    system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": 0.3}})
+    system.submit(texts=300, limits={"rpm": 3_000, "burst_seconds": 1})
+    life = start()
+    running = "SELECT count(*) FROM jobs WHERE state = 'running'"
+    system.wait_until("calls are on their way", lambda: system.scalar(running) > 0, SOON_SECONDS)
+
+    began = time.monotonic()
+    assert life.end()
+
+    assert time.monotonic() - began < 8
+    assert system.scalar("SELECT count(*) FROM leases WHERE worker_id IS NOT NULL") == 0
+    assert set(system.counts("attempts", "outcome")) <= {"succeeded", "released"}
+    assert in_order(system)
+
+
+def test_given_up_by_mistake_it_goes_on_under_a_new_name(system: System, start: Callable[[], Life]) -> None:
+    system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": 1.0}})
+    batch_id = system.submit(texts=20)
+    life = start()
+    running = "SELECT count(*) = 20 FROM jobs WHERE state = 'running'"
+    system.wait_until("all calls are on their way", lambda: bool(system.scalar(running)), SOON_SECONDS)
+
+    with system.engine.begin() as conn:
+        conn.execute(text("UPDATE workers SET gave_up_at = now()"))
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+    assert life.end()
+    assert system.counts("jobs", "state") == {"succeeded": 20}
+    assert system.scalar("SELECT count(*) FROM workers") == 2
+    assert in_order(system)
+
+
+def test_connections_that_are_cut_all_the_time_cost_time_alone(system: System, start: Callable[[], Life]) -> None:
+    batch_id = system.submit(texts=300)
+    start()
+    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pressroom-worker'"
+    for _ in range(15):
+        system.scalar(cut)
+        time.sleep(0.1)
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+
+    assert system.counts("jobs", "state") == {"succeeded": 300}
+    assert system.counts("attempts", "outcome")["succeeded"] == 300
+    assert in_order(system)
+
+
+def test_a_cancel_reaches_jobs_that_have_a_start_time(system: System, start: Callable[[], Life]) -> None:
+    batch_id = system.submit(texts=200, limits={"rpm": 600, "burst_seconds": 1})
+    life = start()
+    system.wait_until("some are done", lambda: system.finished() >= 5, SOON_SECONDS)
+
+    cancel_batch(system.engine, DEFAULT_PROJECT_ID, batch_id)
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+    assert system.scalar("SELECT state::text FROM batches") == "cancelled"
+    assert system.counts("jobs", "state")["cancelled"] > 100
+    assert life.end()
+    assert in_order(system)
