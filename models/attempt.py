@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -36,13 +36,13 @@ class Attempt(Base):
     __tablename__ = "attempts"
     __table_args__ = (
         UniqueConstraint("job_id", "number"),
-        Index("ix_attempts_unknown", "id", postgresql_where=text("outcome = 'unknown'")),
+        Index("ix_attempts_at_risk", "id", postgresql_where=text("at_risk_usd IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "60"}},
     )
 
     id: Mapped[UuidKey]
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    number: Mapped[int] = mapped_column(SmallInteger)
+    number: Mapped[int] = mapped_column(Integer)
     lease_id: Mapped[UUID]
     worker_id: Mapped[UUID]
     deployment_id: Mapped[int] = mapped_column(BigInteger)

@@ -70,7 +70,12 @@ class Job(Base):
         ),
         Index("ix_jobs_lease", "lease_id", postgresql_where=text("lease_id IS NOT NULL")),
         Index("ix_jobs_batch", "batch_id", "line_no"),
-        Index("ix_jobs_failed", "error_code", "id", postgresql_where=text("state = 'failed'")),
+        Index(
+            "ix_jobs_unsuccessful",
+            "error_code",
+            "id",
+            postgresql_where=text("state IN ('failed', 'cancelled', 'expired')"),
+        ),
         {
             "postgresql_with": {
                 "fillfactor": "80",
@@ -96,7 +101,7 @@ class Job(Base):
     run_at: Mapped[Timestamp | None]
     deadline: Mapped[Timestamp | None]
     cancel_requested: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    calls: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    calls: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     attempts_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     max_attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("5"))
     est_tokens: Mapped[int] = mapped_column(Integer, server_default=text("0"))

@@ -17,6 +17,8 @@ def connect(database_url: str, *, application: str, pool_size: int = 5) -> Engin
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_recycle=1800,
+        # Statements go into logs with their errors; prompts and answers must not.
+        hide_parameters=True,
         connect_args={
             "application_name": application,
             "connect_timeout": 5,

@@ -213,7 +213,7 @@ def upgrade() -> None:
         sa.Column("run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deadline", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("calls", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("calls", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("attempts_used", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("max_attempts", sa.SmallInteger(), server_default=sa.text("5"), nullable=False),
         sa.Column("est_tokens", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -248,9 +248,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('blocked', 'queued', 'leased') AND deadline IS NOT NULL"),
     )
     op.create_index(
-        "ix_jobs_failed", "jobs", ["error_code", "id"], unique=False, postgresql_where=sa.text("state = 'failed'")
-    )
-    op.create_index(
         "ix_jobs_lease", "jobs", ["lease_id"], unique=False, postgresql_where=sa.text("lease_id IS NOT NULL")
     )
     op.create_index(
@@ -259,6 +256,13 @@ def upgrade() -> None:
         ["flow_id", "priority", "deadline", "id"],
         unique=False,
         postgresql_where=sa.text("state = 'queued' AND run_at IS NULL"),
+    )
+    op.create_index(
+        "ix_jobs_unsuccessful",
+        "jobs",
+        ["error_code", "id"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('failed', 'cancelled', 'expired')"),
     )
     op.create_index(
         "ix_jobs_waiting",
@@ -320,7 +324,7 @@ def upgrade() -> None:
         "attempts",
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("job_id", sa.UUID(), nullable=False),
-        sa.Column("number", sa.SmallInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("lease_id", sa.UUID(), nullable=False),
         sa.Column("worker_id", sa.UUID(), nullable=False),
         sa.Column("deployment_id", sa.BigInteger(), nullable=False),
@@ -349,7 +353,7 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "60"},
     )
     op.create_index(
-        "ix_attempts_unknown", "attempts", ["id"], unique=False, postgresql_where=sa.text("outcome = 'unknown'")
+        "ix_attempts_at_risk", "attempts", ["id"], unique=False, postgresql_where=sa.text("at_risk_usd IS NOT NULL")
     )
     op.create_table(
         "job_requests",
@@ -377,7 +381,7 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION refuse_job_transition()")
     op.drop_table("job_results")
     op.drop_table("job_requests")
-    op.drop_index("ix_attempts_unknown", table_name="attempts", postgresql_where=sa.text("outcome = 'unknown'"))
+    op.drop_index("ix_attempts_at_risk", table_name="attempts", postgresql_where=sa.text("at_risk_usd IS NOT NULL"))
     op.drop_table("attempts")
     op.drop_index("ix_artifacts_job", table_name="artifacts")
     op.drop_index("ix_artifacts_batch", table_name="artifacts", postgresql_where=sa.text("batch_id IS NOT NULL"))
@@ -388,9 +392,13 @@ def downgrade() -> None:
     op.drop_index(
         "ix_jobs_waiting", table_name="jobs", postgresql_where=sa.text("state = 'queued' AND run_at IS NOT NULL")
     )
+    op.drop_index(
+        "ix_jobs_unsuccessful",
+        table_name="jobs",
+        postgresql_where=sa.text("state IN ('failed', 'cancelled', 'expired')"),
+    )
     op.drop_index("ix_jobs_ready", table_name="jobs", postgresql_where=sa.text("state = 'queued' AND run_at IS NULL"))
     op.drop_index("ix_jobs_lease", table_name="jobs", postgresql_where=sa.text("lease_id IS NOT NULL"))
-    op.drop_index("ix_jobs_failed", table_name="jobs", postgresql_where=sa.text("state = 'failed'"))
     op.drop_index(
         "ix_jobs_deadline",
         table_name="jobs",

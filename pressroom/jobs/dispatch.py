@@ -29,7 +29,8 @@ _POOLS = text(
     """
     SELECT p.id FROM pools p WHERE p.paused_at IS NULL
       AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused)
-      AND EXISTS (SELECT 1 FROM deployments d WHERE d.pool_id = p.id AND d.base_url = :base_url)
+      AND EXISTS (SELECT 1 FROM deployments d
+        WHERE d.pool_id = p.id AND d.base_url = :base_url AND d.paused_at IS NULL)
     """
 )
 
@@ -181,7 +182,7 @@ def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> 
     """
     ahead = conn.execute(_AHEAD, {"pool": pool}).one()
     paused = _paused_deployments(conn, pool)
-    left_jobs = policy.unlimited_ahead_jobs - int(ahead.jobs)
+    left_jobs = rates.ahead_jobs(policy.unlimited_ahead_jobs) - int(ahead.jobs)
     left_seconds = math.inf if rates.unlimited else policy.ahead_seconds - float(ahead.seconds)
     if (
         ahead.jobs

@@ -1,6 +1,6 @@
 """Flows: made when first used, woken when jobs become ready, charged when jobs are served."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -91,11 +91,3 @@ def change_flows(conn: Connection, changes: Mapping[int, FlowChange]) -> None:
 def _lock(conn: Connection, ids: list[int]) -> None:
     """In id order, so that two writers of several flows cannot deadlock."""
     conn.execute(text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": ids})
-
-
-def count_ready(flow_ids: Iterable[int]) -> dict[int, int]:
-    """How many jobs each flow gets back, from one flow id a job."""
-    counts: dict[int, int] = {}
-    for flow_id in flow_ids:
-        counts[flow_id] = counts.get(flow_id, 0) + 1
-    return counts

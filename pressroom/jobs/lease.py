@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from pressroom.jobs.flows import FlowChange, change_flows, count_ready
+from pressroom.jobs.flows import FlowChange, change_flows
 
 # A claim that a crash loses is a lease nobody claimed, which is sent again.
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
@@ -57,11 +57,13 @@ _START = text(
       SELECT attempt_id, id, calls, lease_id, :worker, deployment_id, 'started', est_cost_usd FROM started
     ), done AS (
       SELECT lease_id, count(*) AS n FROM started GROUP BY lease_id
+    ), held AS MATERIALIZED (
+      SELECT id FROM leases WHERE id IN (SELECT lease_id FROM done) ORDER BY id FOR NO KEY UPDATE
     ), counted AS (
       UPDATE leases l SET waiting = l.waiting - done.n,
         waiting_seconds = CASE WHEN l.waiting <= done.n THEN 0
           ELSE l.waiting_seconds * (l.waiting - done.n) / l.waiting END
-      FROM done WHERE l.id = done.lease_id
+      FROM done JOIN held ON held.id = done.lease_id WHERE l.id = held.id
     )
     SELECT id FROM started UNION ALL
     SELECT j.id FROM attempts a JOIN wanted t ON t.attempt_id = a.id JOIN jobs j ON j.id = a.job_id
@@ -76,8 +78,9 @@ _HAND_BACK = text(
     )
     UPDATE jobs j SET state = 'queued', lease_id = NULL
     FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (job_id, lease_id) JOIN mine ON mine.id = job_id
+      JOIN leases l ON l.id = t.lease_id
     WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased'
-    RETURNING j.flow_id, t.lease_id
+    RETURNING j.flow_id, t.lease_id, l.waiting_seconds / greatest(l.waiting, 1) AS seconds
     """
 )
 
@@ -179,14 +182,21 @@ def start_jobs(conn: Connection, worker_id: UUID, starts: Sequence[Start]) -> se
 
 
 def hand_back(conn: Connection, jobs: Sequence[tuple[UUID, UUID]]) -> int:
-    """Return jobs that were never started, as (job id, lease id), to their flows. Returns how many went back."""
+    """Return jobs that were never started, as (job id, lease id), to their flows. Returns how many went back.
+
+    Their flows get back what dispatch charged them, at the mean of each lease.
+    """
     rows = conn.execute(_HAND_BACK, {"jobs": [j[0] for j in jobs], "leases": [j[1] for j in jobs]}).all()
     closed: dict[UUID, int] = {}
     for row in rows:
         closed[row.lease_id] = closed.get(row.lease_id, 0) + 1
     close_in_leases(conn, closed, unstarted=closed)
-    back = count_ready(row.flow_id for row in rows)
-    change_flows(conn, {flow: FlowChange(queued=n, ready=True) for flow, n in back.items()})
+    flows: dict[int, FlowChange] = {}
+    for row in rows:
+        change = flows.setdefault(row.flow_id, FlowChange(ready=True))
+        change.queued += 1
+        change.seconds -= row.seconds
+    change_flows(conn, flows)
     return len(rows)
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from pressroom.limits.pool_limits import PoolLimits
 
+_LEAST_AHEAD = 16
+_AHEAD_PER_CALL = 8
+
 DIMENSIONS = ("rpm", "tpm", "ipm", "rpd", "tpd", "concurrency")
 
 
@@ -36,6 +39,7 @@ class Rates:
     request_seconds: float
     token_seconds: float
     image_seconds: float
+    concurrency: float | None = None
 
     @classmethod
     def of(cls, limits: Mapping[str, float]) -> "Rates":
@@ -45,12 +49,18 @@ class Rates:
             limit = limits.get(dimension)
             return 60.0 / limit if limit else 0.0
 
-        return cls(seconds("rpm"), seconds("tpm"), seconds("ipm"))
+        return cls(seconds("rpm"), seconds("tpm"), seconds("ipm"), limits.get("concurrency"))
 
     @property
     def unlimited(self) -> bool:
         """Whether no per-minute limit is known."""
         return self.request_seconds == self.token_seconds == self.image_seconds == 0.0
+
+    def ahead_jobs(self, at_most: int) -> int:
+        """How many jobs may be leased ahead: fewer where few calls may be made at once, whose length is not known."""
+        if self.concurrency is None:
+            return at_most
+        return min(at_most, max(_LEAST_AHEAD, int(_AHEAD_PER_CALL * self.concurrency)))
 
     def seconds(self, tokens: float, images: float) -> float:
         """What one request of this size takes of the bottleneck."""

@@ -47,7 +47,8 @@ _TAKE_BACK = text(
         OR (j.state = 'running' AND j.attempts_used + 1 >= j.max_attempts) THEN now() END,
       error_code = CASE WHEN j.state = 'running' THEN 'worker_lost' ELSE j.error_code END
     FROM mine WHERE j.id = mine.id
-    RETURNING j.id, j.project_id, j.batch_id, j.flow_id, j.deployment_id, j.state, old.state AS was
+    RETURNING j.id, j.project_id, j.batch_id, j.flow_id, j.deployment_id, j.state, old.state AS was,
+      (SELECT l.waiting_seconds / greatest(l.waiting, 1) FROM leases l WHERE l.id = old.lease_id) AS seconds
     """
 )
 
@@ -90,6 +91,15 @@ _RESEND = text(
 )
 
 
+# What is known of a worker beyond its life is on its attempts.
+_FORGET = text(
+    """
+    DELETE FROM workers w WHERE coalesce(w.stopped_at, w.gave_up_at) < now() - interval '7 days'
+      AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.worker_id = w.id)
+    """
+)
+
+
 def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float, resend_seconds: float) -> int:
     """One round of everything below. Returns the number of jobs taken back from lost workers.
 
@@ -98,6 +108,7 @@ def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float, re
     """
     with engine.begin() as conn:
         conn.execute(_GIVE_UP, {"dead_after": dead_after_seconds})
+        conn.execute(_FORGET)
     with engine.begin() as conn:
         orphaned = list(conn.execute(_ORPHANED, {"key": _SWEEP_KEY}).scalars())
         taken = take_back(conn, orphaned)
@@ -143,5 +154,7 @@ def _book(conn: Connection, rows: Sequence[Row[Any]], doubts: dict[UUID, Any]) -
         if row.state == "queued":
             change = flows.setdefault(row.flow_id, FlowChange(ready=True))
             change.queued += 1
+            if row.was == "leased":
+                change.seconds -= row.seconds
     books.write(conn)
     change_flows(conn, flows)

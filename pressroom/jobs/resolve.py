@@ -22,9 +22,16 @@ class DeploymentRef:
 
 
 def pool_name(base_url: str, pool_key: str) -> str:
-    """`sandbox/dall-e-2`, `api.openai.com/gpt-4o-mini`: how a pool is called everywhere."""
-    host = "sandbox" if base_url == SANDBOX else urlsplit(base_url).netloc
-    return f"{host}/{pool_key}"
+    """`sandbox/dall-e-2`, `api.openai.com/gpt-4o-mini`: how a pool is called everywhere.
+
+    A path other than the usual `/v1` belongs to the name: two endpoints of one gateway are two accounts.
+    """
+    if base_url == SANDBOX:
+        return f"sandbox/{pool_key}"
+    address = urlsplit(base_url)
+    host = address.netloc.rpartition("@")[2]
+    path = address.path.rstrip("/").removesuffix("/v1")
+    return f"{host}{path}/{pool_key}"
 
 
 def resolve_deployments(
@@ -36,13 +43,14 @@ def resolve_deployments(
     """Deployments by model, made with their pools where missing.
 
     `pool_keys` names each model's limit group, `catalog_limits` the limits the catalog knows for each group (empty for
-    endpoints it has no say over). Deployments that exist are left as they are.
+    endpoints it has no say over) and replaces what an older catalog said. Deployments that exist stay as they are.
     """
     for key in sorted(set(pool_keys.values())):
         conn.execute(
             text(
                 "INSERT INTO pools (name, catalog_limits) VALUES (:name, CAST(:limits AS jsonb))"
-                " ON CONFLICT (name) DO NOTHING"
+                " ON CONFLICT (name) DO UPDATE SET catalog_limits = excluded.catalog_limits"
+                " WHERE pools.catalog_limits IS DISTINCT FROM excluded.catalog_limits"
             ),
             {"name": pool_name(base_url, key), "limits": orjson.dumps(dict(catalog_limits.get(key, {}))).decode()},
         )

@@ -8,10 +8,16 @@ from uuid import UUID
 
 from models import JobState
 
+_OUT = {JobState.LEASED, JobState.RUNNING}
+_UNSUCCESSFUL = {JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """All conditions must hold; an empty one holds always. `project_id` is not optional: nothing crosses projects."""
+    """All conditions must hold; an empty one holds always. `project_id` is not optional: nothing crosses projects.
+
+    An `error_code` without states selects jobs that ended with it, not those that met it and were queued again.
+    """
 
     project_id: UUID
     ids: Sequence[UUID] = ()
@@ -39,4 +45,9 @@ class Selection:
             if value is not None:
                 clauses.append(clause)
                 bound[name] = value
+        # Implied; said so that the partial indexes serve.
+        if self.states and set(self.states) <= _OUT:
+            clauses.append("j.lease_id IS NOT NULL")
+        if (self.states and set(self.states) <= _UNSUCCESSFUL) or (self.error_code is not None and not self.states):
+            clauses.append("j.state IN ('failed', 'cancelled', 'expired')")
         return " AND ".join(clauses), bound

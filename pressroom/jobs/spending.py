@@ -67,7 +67,7 @@ _BY_MODEL_OF_BATCH = text(
     """
     WITH doubt AS (
       SELECT a.deployment_id, sum(a.at_risk_usd) AS at_risk_usd FROM attempts a JOIN jobs j ON j.id = a.job_id
-      WHERE a.outcome = 'unknown' AND j.batch_id = :batch GROUP BY 1
+      WHERE a.at_risk_usd IS NOT NULL AND j.batch_id = :batch GROUP BY 1
     )
     SELECT d.model, count(*) FILTER (WHERE j.superseded_by IS NULL)::int AS jobs,
       (count(*) FILTER (WHERE j.state = 'succeeded'))::int AS succeeded,

@@ -46,8 +46,11 @@ def sign_off(conn: Connection, worker_id: UUID) -> None:
 
 
 def alive(conn: Connection) -> list[tuple[str, int]]:
-    """Host and pid of every worker that has neither stopped nor been given up."""
+    """Host and pid of every worker that was heard of in the last half minute and has not stopped."""
     rows = conn.execute(
-        text("SELECT host, pid FROM workers WHERE stopped_at IS NULL AND gave_up_at IS NULL ORDER BY started_at")
+        text(
+            "SELECT host, pid FROM workers WHERE stopped_at IS NULL AND gave_up_at IS NULL"
+            " AND heartbeat_at > now() - interval '30 seconds' ORDER BY started_at"
+        )
     )
     return [(row.host, row.pid) for row in rows]

@@ -9,6 +9,8 @@ from pressroom.providers.failures import Dimension, Failure, FailureKind
 
 BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
+LONGEST_RETRY_AFTER_SECONDS = 600.0
+"""A header that asks for more, which is more likely a mistake than a wish, is heard as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +85,4 @@ def backoff_seconds(attempts_used: int, retry_after: float | None, *, rng: rando
     """Full jitter: anywhere from 0 to min(60, 2 ** attempts_used) seconds, on top of what the provider asked for."""
     # The exponent is bounded before the power is taken: 2.0 ** 1024 does not exist.
     window = min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(attempts_used, 10))
-    return (retry_after or 0.0) + rng.uniform(0.0, window)
+    return min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS) + rng.uniform(0.0, window)
