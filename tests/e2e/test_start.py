@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.fixtures.system import System
 
 CLOSED = "127.0.0.1:9"
@@ -24,6 +26,7 @@ def test_without_settings_it_names_them(system: System) -> None:
     assert "PRESSROOM_WORKER_DEAD_AFTER_SECONDS=1 must be at least three times" in worker.log.read_text()
 
 
+@pytest.mark.slow
 def test_without_the_broker_it_waits_and_says_so(system: System) -> None:
     worker = system.start_worker(redis_url=f"redis://:hidden@{CLOSED}/0", dispatch_interval_seconds=0.2)
     system.submit(texts=1)
