@@ -1,6 +1,6 @@
 """`python -m benchmarks`: the benchmarks of docs/benchmarks.md, one after the other. About half an hour.
 
-    python -m benchmarks --quick     fewer jobs and rounds, a short steady state: about 6 minutes
+`python -m benchmarks --quick` has fewer jobs and rounds and a short steady state: about 10 minutes.
 """
 
 import argparse
