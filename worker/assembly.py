@@ -1,11 +1,15 @@
 """Puts a worker process together from its settings."""
 
 import asyncio
+import os
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import redis
 import redis.asyncio
 from sqlalchemy import Connection
@@ -162,6 +166,17 @@ def _make_pictures(settings: Settings, provider: ProviderClient) -> PictureStore
     return PictureStore(
         store,
         bounds,
-        spool_dir=settings.data_dir / "spool",
+        spool_dir=_own_spool(settings.data_dir / "spool"),
         fetch=lambda url, max_bytes: provider.fetch(url, max_bytes=max_bytes),
     )
+
+
+def _own_spool(parent: Path) -> Path:
+    """This process's folder for pictures that wait for the store. Those of processes that are gone are removed.
+
+    Their jobs run again, so nobody will ever ask for what they left.
+    """
+    for left in parent.glob("[0-9]*"):
+        if left.name.isdigit() and not psutil.pid_exists(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
+    return parent / str(os.getpid())

@@ -28,12 +28,13 @@ class Dispatching:
         settings = self._servers.settings
         dispatch(self._servers.database, self._servers.publisher, self._policy)
         now = time.monotonic()
-        if now >= self._sweep_at and self._healthy_for() >= settings.worker_dead_after_seconds:
+        if now >= self._sweep_at:
             self._sweep_at = now + _SWEEP_SECONDS
+            dead_after_seconds = settings.worker_dead_after_seconds
             sweep(
                 self._servers.database,
                 self._servers.publisher,
-                dead_after_seconds=settings.worker_dead_after_seconds,
+                dead_after_seconds=dead_after_seconds if self._healthy_for() >= dead_after_seconds else None,
                 resend_seconds=settings.unclaimed_resend_seconds,
             )
         if now >= self._learn_at:
@@ -45,4 +46,4 @@ class Dispatching:
             status = self._servers.admin.status(pool)
             if status.started and self._pools.learned_changed(pool, status.learned):
                 with self._servers.database.begin() as conn:
-                    self._pools.store_learned(conn, pool, status.learned)
+                    self._pools.store_learned(conn, pool)

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import wait
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from pressroom.jobs import workers
 from pressroom.jobs.engine import JobEngine
@@ -19,6 +19,8 @@ from worker.repeating import Repeating
 
 _STOP_MARGIN_SECONDS = 5.0
 _CLAIM_AGAIN_SECONDS = 0.5
+_BROKEN = 70
+"""Exit code of a process that ended itself because a part of it had: EX_SOFTWARE of sysexits."""
 
 _log = logging.getLogger("pressroom.worker")
 
@@ -34,7 +36,10 @@ class WorkerLife:
             worker_id = workers.register(conn, host=servers.host, pid=os.getpid())
         self._ending = False
         self._engine_thread = EngineThread(
-            lambda: make_parts(servers), worker_id=worker_id, max_in_flight=settings.worker_max_in_flight
+            lambda: make_parts(servers),
+            worker_id=worker_id,
+            max_in_flight=settings.worker_max_in_flight,
+            on_broken=_exit_at_once,
         )
         self._engine: JobEngine = self._engine_thread.start()
         self._heartbeat = Heartbeat(
@@ -58,8 +63,7 @@ class WorkerLife:
         if lease.base_url != self._servers.settings.provider:
             # Only workers with that provider's key may call it; the books show the jobs as queued for one.
             _log.error("lease.not_ours", extra={"lease_id": str(lease_id), "base_url": lease.base_url})
-            with self._servers.database.begin() as conn:
-                hand_back(conn, [(job.id, lease.id) for job in lease.jobs])
+            self._hand_back(lease)
             return
         left = self._engine.take(lease)
         while not left.done():
@@ -74,11 +78,21 @@ class WorkerLife:
             try:
                 with self._servers.database.begin() as conn:
                     return claim_lease(conn, lease_id, self._engine.worker_id, again=again)
-            except DBAPIError as error:
-                _log.warning("claim.retrying", extra={"lease_id": str(lease_id), "error": str(error.orig)})
+            except SQLAlchemyError as error:
+                _log.warning("claim.retrying", extra={"lease_id": str(lease_id), "error": str(error)})
                 again = True
                 time.sleep(_CLAIM_AGAIN_SECONDS)
         return None
+
+    def _hand_back(self, lease: ClaimedLease) -> None:
+        while not self._ending:
+            try:
+                with self._servers.database.begin() as conn:
+                    hand_back(conn, [(job.id, lease.id) for job in lease.jobs])
+                return
+            except SQLAlchemyError as error:
+                _log.warning("hand_back.failed", extra={"lease_id": str(lease.id), "error": str(error)})
+                time.sleep(_CLAIM_AGAIN_SECONDS)
 
     def begin_end(self) -> None:
         """Stop taking leases, hand back what has not started, let calls finish. Returns at once."""
@@ -96,7 +110,12 @@ class WorkerLife:
         try:
             with self._servers.database.begin() as conn:
                 workers.sign_off(conn, worker_id)
-        except DBAPIError as error:
-            _log.warning("worker.sign_off_failed", extra={"worker_id": str(worker_id), "error": str(error.orig)})
+        except SQLAlchemyError as error:
+            _log.warning("worker.sign_off_failed", extra={"worker_id": str(worker_id), "error": str(error)})
         _log.info("worker.stopped", extra={"worker_id": str(worker_id), "finished": finished})
         return finished
+
+
+def _exit_at_once() -> None:
+    """Without its engine the process would beat, claim and never call. Its jobs run again when it is given up."""
+    os._exit(_BROKEN)

@@ -1,19 +1,32 @@
 """The thread that the asyncio engine lives on."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from pressroom.jobs.engine import EngineParts, JobEngine
 from pressroom.jobs.pool_state import PoolStates
 
+_log = logging.getLogger("pressroom.worker")
+
 
 class EngineThread:
     """Runs one JobEngine and its settler on an event loop of its own from `start` to `stop`."""
 
-    def __init__(self, make_parts: Callable[[], EngineParts], *, worker_id: UUID, max_in_flight: int) -> None:
+    def __init__(
+        self,
+        make_parts: Callable[[], EngineParts],
+        *,
+        worker_id: UUID,
+        max_in_flight: int,
+        on_broken: Callable[[], None],
+    ) -> None:
+        """`on_broken` is called, on this thread, when the engine ends without having been asked to."""
         self._make_parts = make_parts
+        self._on_broken = on_broken
         self._worker_id = worker_id
         self._max_in_flight = max_in_flight
         self._ready = threading.Event()
@@ -59,6 +72,9 @@ class EngineThread:
             asyncio.run(self._live())
         except BaseException as failure:  # noqa: BLE001  whatever it is, `start` raises it on the caller's thread
             self._failure = failure
+            if self._ready.is_set():
+                _log.critical("engine.broken", exc_info=failure)
+                self._on_broken()
         finally:
             self._ready.set()
 
@@ -70,7 +86,11 @@ class EngineThread:
         settling = asyncio.create_task(parts.settler.run())
         self._engine = engine
         self._ready.set()
-        seconds = await self._drain_within
+        ends: set[asyncio.Future[Any]] = {self._drain_within, settling, engine.broken}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not self._drain_within.done():
+            raise RuntimeError("a lane or the settler of the engine ended by itself")
+        seconds = self._drain_within.result()
         self._drained = await engine.drain(seconds)
         try:
             async with asyncio.timeout(max(1.0, seconds)):

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pressroom.jobs import execute
 from pressroom.jobs.lane import Lane, LaneDoors, LaneJob, slot_expired
 from pressroom.jobs.lease import ClaimedLease, Start, hand_back, start_jobs
-from pressroom.jobs.outcome import Outcome
+from pressroom.jobs.outcome import Outcome, StoredObject
 from pressroom.jobs.pictures import PictureStore
 from pressroom.jobs.pool_state import PoolStates
 from pressroom.jobs.settler import Settler
@@ -38,6 +38,7 @@ _log = logging.getLogger("pressroom.engine")
 _T = TypeVar("_T")
 _REPORT_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
+_HAND_BACK_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class JobEngine:
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="start")
         self._rng = random.Random()
         self._loop = asyncio.get_running_loop()
+        self.broken: asyncio.Future[None] = self._loop.create_future()
+        """Done when a part of the engine ended that must not: the process is of no more use."""
 
     def take(self, lease: ClaimedLease) -> Future[None]:
         """Thread-safe. The future is done when none of the lease's jobs waits here any more."""
@@ -147,13 +150,20 @@ class JobEngine:
                 granted=lambda grant: self._granted(pool, grant),
             )
             lane = self._lanes[pool] = Lane(pool, self.worker_id.hex, self._parts.limiter, doors)
-            self._spawn(lane.run())
+            self._spawn(lane.run(), vital=True)
         return lane
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any, *, vital: bool = False) -> None:
         task = self._loop.create_task(work)
         self._lane_tasks.append(task)
         task.add_done_callback(self._task_ended)
+        if vital:
+            task.add_done_callback(self._vital_task_ended)
+
+    def _vital_task_ended(self, task: asyncio.Task[None]) -> None:
+        """A lane runs until it is cancelled. One that ended would keep its jobs for as long as the process lives."""
+        if not self._ended and not self.broken.done():
+            self.broken.set_result(None)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._lane_tasks.remove(task)
@@ -197,6 +207,10 @@ class JobEngine:
         self._calling[job.attempt_id] = job
         try:
             outcome = await self._attempt(job)
+            if outcome is None:
+                self._settled()
+                self._lanes[job.lease.pool_name].again(job)
+                return
         except BaseException:
             # Cancelled, or a bug: the job stays `running` until this worker ends, its place is free again.
             self._settled()
@@ -212,12 +226,15 @@ class JobEngine:
             for lane in self._lanes.values():
                 lane.wake()
 
-    async def _attempt(self, job: LaneJob) -> Outcome:
+    async def _attempt(self, job: LaneJob) -> Outcome | None:
+        """Call when its time has come. None when the time was missed: the attempt stays on the books for another."""
         await asyncio.sleep(max(0.0, job.slot_time - self._loop.time()))
         ledger = self._ledger(job)
         late = slot_expired(job, self._loop.time())
         if job.cancelled or late:
             self._report(job, Rejected(job.slot_id, job.cost, 0.0))
+            if late and not job.cancelled and not self._draining:
+                return None
             return execute.unsent(job, ledger.rates, cancelled=job.cancelled)
         began = time.monotonic()
         try:
@@ -243,10 +260,13 @@ class JobEngine:
         latency = time.monotonic() - began
         reply = operation.read(job.job.body, answer.body)
         self._report(job, execute.limiter_success(job, reply.usage, answer.headers))
-        stored = []
+        stored: list[StoredObject] = []
         if reply.images:
+            # Pictures may wait long for the store: nothing but the store may hold on to them.
+            images = list(reply.images)
+            reply, answer = replace(reply, images=()), replace(answer, body=None)
             owner = job.job
-            stored = await self._parts.pictures.land(reply.images, project_id=owner.project_id, job_id=owner.id)
+            stored = await self._parts.pictures.land(images, project_id=owner.project_id, job_id=owner.id)
         return execute.succeeded(job, answer, reply, stored=stored, latency=latency, ledger=self._ledger(job))
 
     async def _fail(self, job: LaneJob, failure: Failure, *, latency: float) -> Outcome:
@@ -277,27 +297,42 @@ class JobEngine:
 
     def _mark_cancelled(self, job_ids: list[UUID]) -> None:
         asked = frozenset(job_ids)
-        for job in self._calling.values():
-            if job.job.id in asked:
-                job.cancelled = True
+        here = [job for job in self._calling.values() if job.job.id in asked]
+        for lane in self._lanes.values():
+            here += lane.find(asked)
+        for job in here:
+            job.cancelled = True
 
     def _forsake(self, new_worker_id: UUID) -> None:
         self.worker_id = new_worker_id
         for lane in self._lanes.values():
             for job in lane.take_waiting():
-                self._job_left(job)
+                self._leave_unsent(job)
 
     async def _hand_back(self, leases: Collection[UUID] | None = None) -> None:
         jobs = [job for lane in list(self._lanes.values()) for job in lane.take_waiting(leases)]
         if not jobs:
             return
-        pairs = [(job.job.id, job.lease.id) for job in jobs]
-        try:
-            await self._in_thread(self._hand_back_in_database, pairs)
-        except SQLAlchemyError as error:
-            # They stay leased to this worker and come back when it has signed off or been given up.
-            _log.warning("hand_back.failed", extra={"jobs": len(pairs), "error": str(error)})
+        pairs = [(job.job.id, job.lease.id) for job in jobs if not job.started]
+        while pairs:
+            try:
+                await self._in_thread(self._hand_back_in_database, pairs)
+                break
+            except SQLAlchemyError as error:
+                _log.warning("hand_back.failed", extra={"jobs": len(pairs), "error": str(error)})
+                if self._draining:
+                    # They come back when this worker has signed off or been given up.
+                    break
+                await asyncio.sleep(_HAND_BACK_AGAIN_SECONDS)
         for job in jobs:
+            self._leave_unsent(job)
+
+    def _leave_unsent(self, job: LaneJob) -> None:
+        """The job goes no further here. If it was, or may have been, started, its attempt is settled as never sent."""
+        if job.start_asked:
+            rates = self._parts.pools.rates(job.lease.pool_name)
+            self._parts.settler.add(execute.unsent(job, rates, cancelled=job.cancelled), lambda: None)
+        if not job.started:
             self._job_left(job)
 
     def _hand_back_in_database(self, pairs: list[tuple[UUID, UUID]]) -> None:

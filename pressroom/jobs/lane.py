@@ -47,6 +47,10 @@ class LaneJob:
     slot_time: float = 0.0
     cancelled: bool = False
     reported: bool = False
+    start_asked: bool = False
+    """Whether a start was sent to the database, answered or not."""
+    started: bool = False
+    """Whether it is `running` and on the books; then it only needs a start time that is not missed."""
     arrival: int = 0
 
 
@@ -90,6 +94,16 @@ class Lane:
             job.arrival = self._arrivals
         self.waiting.extend(jobs)
         self._wake.set()
+
+    def again(self, job: LaneJob) -> None:
+        """A started job missed its start time, because the database was slow: it gets another before all others."""
+        job.reported = False
+        self._return_to_head([job])
+
+    def find(self, job_ids: Collection[UUID]) -> list[LaneJob]:
+        """Jobs here that wait for a start time or for it to come."""
+        here = [*self.waiting, *(entry[2] for entry in self._granted)]
+        return [job for job in here if job.job.id in job_ids]
 
     def report(self, settled: Settled | None = None, rejected: Rejected | None = None) -> None:
         """Tell the limiter with the next tick how a call ended. The slot is free from now on."""
@@ -212,7 +226,19 @@ class Lane:
             # With many waiting, larger groups are cheaper; with few, none should wait for company.
             pause = _ASK_SECONDS_IN_BULK if len(self.waiting) > _BULK_WAITING else _ASK_SECONDS
             self._ask_at = now + max(pause, grant.poll_after if refused else 0.0)
+        if grant.paused_for > 0:
+            self._give_back_until(now + grant.paused_for)
         self._doors.granted(grant)
+
+    def _give_back_until(self, resumes: float) -> None:
+        """The pool stands still until `resumes`: start times before it, granted earlier, must not be used."""
+        stopped = [entry[2] for entry in self._granted if entry[0] < resumes]
+        if stopped:
+            self._granted = [entry for entry in self._granted if entry[0] >= resumes]
+            heapq.heapify(self._granted)
+            for job in stopped:
+                self._give_back_slot(job)
+            self._return_to_head(stopped)
 
     def _start_due(self, now: float) -> None:
         """Start what is due, and with it what is due soon: at a steady pace every job would be a transaction else."""
@@ -225,27 +251,35 @@ class Lane:
         self._spawn(self._start(due))
 
     async def _start(self, jobs: Sequence[LaneJob]) -> None:
-        starts = [Start(j.job.id, j.lease.id, j.attempt_id) for j in jobs]
+        for job in jobs:
+            if job.started:
+                self._spawn(self._doors.call(job))
+        jobs = [job for job in jobs if not job.started]
+        if not jobs:
+            return
+        for job in jobs:
+            job.start_asked = True
         self._starting += len(jobs)
         try:
-            started = await self._doors.start(starts)
+            started = await self._doors.start([Start(j.job.id, j.lease.id, j.attempt_id) for j in jobs])
         except SQLAlchemyError as error:
             _log.warning("start.retrying", extra={"pool": self.pool, "jobs": len(jobs), "error": str(error)})
             await asyncio.sleep(_RETRY_SECONDS)
+            for job in jobs:
+                self._give_back_slot(job)
             self._return_to_head(jobs)
             return
         finally:
             self._starting -= len(jobs)
         for job in jobs:
             if job.job.id in started:
+                job.started = True
                 self._spawn(self._doors.call(job))
             else:
                 self._give_back_slot(job)
             self._doors.left(job)
 
     def _return_to_head(self, jobs: Sequence[LaneJob]) -> None:
-        for job in jobs:
-            self._give_back_slot(job)
         # Several starts may have failed together, and come back in any order.
         self.waiting = deque(sorted([*jobs, *self.waiting], key=lambda job: job.arrival))
         self._wake.set()

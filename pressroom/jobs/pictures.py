@@ -8,7 +8,7 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +72,19 @@ class PictureStore:
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pictures")
         self._held_bytes = 0
 
-    async def land(self, images: Sequence[ReturnedImage], *, project_id: UUID, job_id: UUID) -> list[StoredObject]:
-        """Store the pictures and their thumbnails. Raises MalformedReply for what is not the picture asked for."""
-        groups = await asyncio.gather(*(self._land_one(i, project_id=project_id, job_id=job_id) for i in images))
-        return [stored for group in groups for stored in group]
+    async def land(self, images: list[ReturnedImage], *, project_id: UUID, job_id: UUID) -> list[StoredObject]:
+        """Store the pictures and their thumbnails, and empty `images`, so that they are held only once.
+
+        Raises MalformedReply for what is not the picture asked for, when the others have landed.
+        """
+        landing = [self._land_one(image, project_id=project_id, job_id=job_id) for image in images]
+        images.clear()
+        stored: list[StoredObject] = []
+        for group in await asyncio.gather(*landing, return_exceptions=True):
+            if isinstance(group, BaseException):
+                raise group
+            stored.extend(group)
+        return stored
 
     def close(self) -> None:
         """End the threads; what is being uploaded is finished first."""
@@ -85,6 +94,7 @@ class PictureStore:
         loop = asyncio.get_running_loop()
         fetched = await self._fetch(image.url, self._bounds.max_bytes) if image.url is not None else None
         held = await loop.run_in_executor(self._executor, self._prepare, image, fetched, (project_id, job_id))
+        del image, fetched
         size = sum(h.about.byte_size for h in held)
         self._held_bytes += size
         try:
@@ -131,9 +141,15 @@ class PictureStore:
             held.file.unlink(missing_ok=True)
 
     def _spool(self, held: _Held) -> None:
-        self._spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Move it from memory to disk; a disk that is full leaves it where it is."""
         file = self._spool_dir / held.about.id.hex
-        file.write_bytes(held.read())
+        try:
+            self._spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.write_bytes(held.read())
+        except OSError as error:
+            _log.warning("spool.failed", extra={"key": held.about.key, "error": str(error)})
+            file.unlink(missing_ok=True)
+            return
         held.file, held.data = file, None
 
 

@@ -74,11 +74,15 @@ class PoolStates:
         return changed
 
     def learned_changed(self, pool: str, learned: Mapping[str, float]) -> bool:
-        """Note limits read from headers; True when they differ from those stored."""
+        """Note limits read from headers; True when that changes those stored.
+
+        A limiter that lost its state knows none until the next headers, and does not make us forget ours.
+        """
         known = self._known[pool]
-        if dict(learned) == dict(known.layers[1]):
+        merged = {**known.layers[1], **learned}
+        if merged == dict(known.layers[1]):
             return False
-        known.layers = (known.layers[0], dict(learned), known.layers[2])
+        known.layers = (known.layers[0], merged, known.layers[2])
         known.rates = Rates.of(effective_limits(*known.layers))
         return True
 
@@ -87,9 +91,9 @@ class PoolStates:
         """So that a process that starts later knows lost state from a new pool."""
         conn.execute(text("UPDATE pools SET limiter_epoch = :epoch WHERE name = :pool"), {"pool": pool, "epoch": epoch})
 
-    @staticmethod
-    def store_learned(conn: Connection, pool: str, learned: Mapping[str, float]) -> None:
+    def store_learned(self, conn: Connection, pool: str) -> None:
         """So that a flush or a restart does not learn the limits again."""
+        learned = self._known[pool].layers[1]
         query = text("UPDATE pools SET learned_limits = CAST(:learned AS jsonb) WHERE name = :pool")
         conn.execute(query, {"pool": pool, "learned": orjson.dumps(dict(learned)).decode()})
 

@@ -100,14 +100,15 @@ _FORGET = text(
 )
 
 
-def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float, resend_seconds: float) -> int:
+def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float | None, resend_seconds: float) -> int:
     """One round of everything below. Returns the number of jobs taken back from lost workers.
 
-    Only a process whose own heartbeats have lately succeeded may call this: after an outage of the database every
-    heartbeat is old, and nobody is dead.
+    With `dead_after_seconds` silent workers are given up. Only a process whose own heartbeats have come through for
+    that long may ask for it: after an outage of the database every heartbeat is old, and nobody is dead.
     """
     with engine.begin() as conn:
-        conn.execute(_GIVE_UP, {"dead_after": dead_after_seconds})
+        if dead_after_seconds is not None:
+            conn.execute(_GIVE_UP, {"dead_after": dead_after_seconds})
         conn.execute(_FORGET)
     with engine.begin() as conn:
         orphaned = list(conn.execute(_ORPHANED, {"key": _SWEEP_KEY}).scalars())
