@@ -9,7 +9,7 @@ from pressroom.jobs.recover import sweep
 from worker.assembly import Servers
 
 _SWEEP_SECONDS = 1.0
-_LEARN_SECONDS = 3.0
+LEARN_SECONDS = 3.0
 
 
 class Dispatching:
@@ -38,7 +38,7 @@ class Dispatching:
                 resend_seconds=settings.unclaimed_resend_seconds,
             )
         if now >= self._learn_at:
-            self._learn_at = now + _LEARN_SECONDS
+            self._learn_at = now + LEARN_SECONDS
             self._store_learned()
 
     def _store_learned(self) -> None:

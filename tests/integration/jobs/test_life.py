@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
+import redis
 from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID
@@ -16,6 +17,7 @@ from pressroom.settings import Settings
 from tests.fixtures.books_check import faults
 from tests.fixtures.system import System
 from worker.assembly import connect_servers
+from worker.dispatching import LEARN_SECONDS
 from worker.life import WorkerLife
 
 SOON_SECONDS = 20
@@ -181,3 +183,44 @@ def test_a_cancel_reaches_jobs_that_have_a_start_time(system: System, start: Cal
     assert system.counts("jobs", "state")["cancelled"] > 100
     assert life.end()
     assert in_order(system)
+
+
+def test_a_database_that_is_slow_to_commit_delays_calls_and_drops_none(
+    system: System, start: Callable[[], Life]
+) -> None:
+    """Starts take longer than a start time is valid for: the jobs get others, under the attempts they have."""
+    with system.engine.begin() as conn:
+        conn.execute(
+            text(
+                "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN PERFORM pg_sleep(1.6); RETURN NULL; END $$;"
+                " CREATE TRIGGER slow AFTER INSERT ON attempts FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+            )
+        )
+    batch_id = system.submit(texts=12, pictures=0, limits={"rpm": 600})
+    life = start()
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+
+    assert life.end()
+    assert system.counts("attempts", "outcome") == {"succeeded": 12}
+    assert in_order(system)
+
+
+def test_learned_limits_outlive_a_flush(system: System, start: Callable[[], Life]) -> None:
+    learned = "SELECT learned_limits FROM pools WHERE learned_limits <> '{}'"
+    system.sandbox.configure(limits={"gpt-4o-mini": {"rpm": 3000, "tpm": 600_000}})
+    batch_id = system.submit(texts=60, pictures=0)
+    life = start()
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+    system.wait_until("limits are learned and stored", lambda: system.scalar(learned) is not None, SOON_SECONDS)
+    stored = system.scalar(learned)
+
+    with redis.Redis.from_url(system.base_environment["PRESSROOM_REDIS_URL"]) as client:
+        client.flushdb()
+    again = system.submit(texts=1, pictures=0)
+    system.wait_for_batch(again, SOON_SECONDS)
+    time.sleep(2 * LEARN_SECONDS)  # two looks at what the limiter has learned
+
+    assert system.scalar(learned) == stored
+    assert life.end()
