@@ -11,6 +11,9 @@ from sqlalchemy import Engine as Database
 
 from pressroom.jobs import workers
 from pressroom.jobs.engine import JobEngine
+from pressroom.jobs.recover import take_back_jobs
+
+_COMPARE_SECONDS = 10.0
 
 _log = logging.getLogger("pressroom.worker")
 
@@ -25,6 +28,8 @@ class Heartbeat:
         self._gap_seconds = gap_seconds
         self._last = self._since = time.monotonic()
         self.worker_id: UUID = engine.worker_id
+        self._compare_at = self._last + _COMPARE_SECONDS
+        self._suspects: set[tuple[UUID, UUID]] = set()
 
     def beat(self) -> None:
         """Renew the registration. Raises what an unreachable database raises."""
@@ -43,11 +48,27 @@ class Heartbeat:
             self._engine.ask_cancel(asked)
         if stopped:
             self._engine.give_up(stopped)
+        if now >= self._compare_at:
+            self._compare_at = now + _COMPARE_SECONDS
+            self._take_back_forgotten()
 
     def healthy_for(self) -> float:
         """Seconds of unbroken beating; 0 when the last beat is too old."""
         now = time.monotonic()
         return now - self._since if now - self._last <= self._gap_seconds else 0.0
+
+    def _take_back_forgotten(self) -> None:
+        """Jobs that the books say we hold and the engine does not know, at two looks in a row, run again.
+
+        No path leads there that we know of; a database that lost a commit it had confirmed would, or a bug.
+        """
+        with self._database.begin() as conn:
+            unknown = workers.held(conn, self.worker_id) - self._engine.holds()
+            forgotten = sorted(unknown & self._suspects)
+            if forgotten:
+                _log.error("worker.forgot_jobs", extra={"jobs": len(forgotten), "first": str(forgotten[0][0])})
+                take_back_jobs(conn, forgotten)
+            self._suspects = unknown
 
     def _register_again(self, worker_id: UUID) -> None:
         """We were silent too long, and others have our jobs now. What we still call is booked when it answers."""

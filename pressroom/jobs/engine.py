@@ -71,6 +71,7 @@ class JobEngine:
         self._unstarted: dict[UUID, int] = {}
         self._left: dict[UUID, Future[None]] = {}
         self._calling: dict[UUID, LaneJob] = {}
+        self._held: set[tuple[UUID, UUID]] = set()
         self._draining = False
         self._ended = False
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="start")
@@ -96,6 +97,10 @@ class JobEngine:
     def give_up(self, leases: Collection[UUID]) -> None:
         """Thread-safe. Hand back what has not started of these leases: their deployment was stopped."""
         self._loop.call_soon_threadsafe(lambda: self._spawn(self._hand_back(leases)))
+
+    def holds(self) -> set[tuple[UUID, UUID]]:
+        """Thread-safe. Every job that waits, starts, is called or is settled here, as (job id, lease id)."""
+        return self._held.copy()
 
     @property
     def in_flight(self) -> int:
@@ -132,6 +137,7 @@ class JobEngine:
             left.set_result(None)
             return
         self._parts.pools.saw(lease)
+        self._held.update((job.job.id, lease.id) for job in jobs)
         self._unstarted[lease.id] = len(jobs)
         self._left[lease.id] = left
         lane = self._lane(lease.pool_name)
@@ -178,6 +184,8 @@ class JobEngine:
         return self._in_flight > 0 or any(lane.busy for lane in self._lanes.values())
 
     def _job_left(self, job: LaneJob) -> None:
+        if not job.started:
+            self._let_go(job)
         left = self._unstarted.get(job.lease.id)
         if left is None:
             return
@@ -208,18 +216,25 @@ class JobEngine:
         try:
             outcome = await self._attempt(job)
             if outcome is None:
-                self._settled()
+                self._call_ended()
                 self._lanes[job.lease.pool_name].again(job)
                 return
         except BaseException:
             # Cancelled, or a bug: the job stays `running` until this worker ends, its place is free again.
-            self._settled()
+            self._settled(job)
             raise
         finally:
             del self._calling[job.attempt_id]
-        self._parts.settler.add(outcome, self._settled)
+        self._parts.settler.add(outcome, lambda: self._settled(job))
 
-    def _settled(self) -> None:
+    def _settled(self, job: LaneJob) -> None:
+        self._let_go(job)
+        self._call_ended()
+
+    def _let_go(self, job: LaneJob) -> None:
+        self._held.discard((job.job.id, job.lease.id))
+
+    def _call_ended(self) -> None:
         was_full = self._free_calls() <= 0
         self._in_flight -= 1
         if was_full:
@@ -331,7 +346,8 @@ class JobEngine:
         """The job goes no further here. If it was, or may have been, started, its attempt is settled as never sent."""
         if job.start_asked:
             rates = self._parts.pools.rates(job.lease.pool_name)
-            self._parts.settler.add(execute.unsent(job, rates, cancelled=job.cancelled), lambda: None)
+            outcome = execute.unsent(job, rates, cancelled=job.cancelled)
+            self._parts.settler.add(outcome, lambda: self._let_go(job))
         if not job.started:
             self._job_left(job)
 

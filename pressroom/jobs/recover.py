@@ -3,15 +3,18 @@
 Every step may run in any number of processes at once and does nothing twice.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, text
 
 from pressroom.jobs.books import Books
 from pressroom.jobs.end_early import expire
 from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.publish import Publisher
 
 _STAGE_LIMIT = 2000
@@ -36,7 +39,8 @@ _SWEEP_KEY = 0x73776565
 _TAKE_BACK = text(
     """
     WITH mine AS (
-      SELECT id FROM jobs WHERE lease_id = ANY(:leases) AND state IN ('leased', 'running') ORDER BY id FOR UPDATE
+      SELECT id FROM jobs WHERE lease_id = ANY(:leases) AND state IN ('leased', 'running')
+        AND (CAST(:only AS uuid[]) IS NULL OR id = ANY(CAST(:only AS uuid[]))) ORDER BY id FOR UPDATE
     )
     UPDATE jobs j SET lease_id = NULL, run_at = NULL,
       attempts_used = j.attempts_used + CASE WHEN j.state = 'running' THEN 1 ELSE 0 END,
@@ -47,7 +51,7 @@ _TAKE_BACK = text(
         OR (j.state = 'running' AND j.attempts_used + 1 >= j.max_attempts) THEN now() END,
       error_code = CASE WHEN j.state = 'running' THEN 'worker_lost' ELSE j.error_code END
     FROM mine WHERE j.id = mine.id
-    RETURNING j.id, j.project_id, j.batch_id, j.flow_id, j.deployment_id, j.state, old.state AS was,
+    RETURNING j.id, j.project_id, j.batch_id, j.flow_id, j.deployment_id, j.state, old.state AS was, old.lease_id,
       (SELECT l.waiting_seconds / greatest(l.waiting, 1) FROM leases l WHERE l.id = old.lease_id) AS seconds
     """
 )
@@ -89,6 +93,22 @@ _RESEND = text(
     RETURNING id
     """
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A job that was taken back: where it belongs, what it was and is, and what its call may have cost."""
+
+    id: UUID
+    project_id: UUID
+    batch_id: UUID | None
+    flow_id: int
+    deployment_id: int
+    state: str
+    was: str
+    lease_id: UUID
+    seconds: float
+    at_risk_usd: Decimal | None
 
 
 # What is known of a worker beyond its life is on its attempts.
@@ -135,27 +155,43 @@ def take_back(conn: Connection, leases: Sequence[UUID]) -> int:
     """Return the jobs of these leases to their flows; attempts on their way become `unknown`, at their estimate."""
     if not leases:
         return 0
-    rows = conn.execute(_TAKE_BACK, {"leases": list(leases)}).all()
+    rows = _take_back(conn, leases, None)
+    conn.execute(text("DELETE FROM leases WHERE id = ANY(:ids)"), {"ids": list(leases)})
+    _book(conn, rows)
+    return len(rows)
+
+
+def take_back_jobs(conn: Connection, jobs: Sequence[tuple[UUID, UUID]]) -> int:
+    """The same for single jobs, as (job id, lease id), of leases that go on. Returns how many were taken back."""
+    if not jobs:
+        return 0
+    rows = _take_back(conn, sorted({lease for _, lease in jobs}), [job for job, _ in jobs])
+    closed, unstarted = Counter(row.lease_id for row in rows), Counter(r.lease_id for r in rows if r.was == "leased")
+    close_in_leases(conn, closed, unstarted=unstarted)
+    _book(conn, rows)
+    return len(rows)
+
+
+def _take_back(conn: Connection, leases: Sequence[UUID], only: Sequence[UUID] | None) -> list[_Taken]:
+    rows = conn.execute(_TAKE_BACK, {"leases": list(leases), "only": None if only is None else list(only)}).all()
     running = [row.id for row in rows if row.was == "running"]
     doubts = {row.job_id: row.at_risk_usd for row in conn.execute(_DOUBT, {"jobs": running})} if running else {}
     failed = [row.id for row in rows if row.state == "failed"]
     if failed:
         conn.execute(_LOST_RESULTS, {"jobs": failed})
-    conn.execute(text("DELETE FROM leases WHERE id = ANY(:ids)"), {"ids": list(leases)})
-    _book(conn, rows, doubts)
-    return len(rows)
+    return [_Taken(**row._asdict(), at_risk_usd=doubts.get(row.id)) for row in rows]
 
 
-def _book(conn: Connection, rows: Sequence[Row[Any]], doubts: dict[UUID, Any]) -> None:
+def _book(conn: Connection, taken: Sequence[_Taken]) -> None:
     books, flows = Books(), dict[int, FlowChange]()
-    for row in rows:
-        if row.id in doubts:
-            books.add_doubt((row.project_id, row.deployment_id), row.batch_id, at_risk=doubts[row.id])
-        books.add_end(row.batch_id, row.state)
-        if row.state == "queued":
-            change = flows.setdefault(row.flow_id, FlowChange(ready=True))
+    for job in taken:
+        if job.at_risk_usd is not None:
+            books.add_doubt((job.project_id, job.deployment_id), job.batch_id, at_risk=job.at_risk_usd)
+        books.add_end(job.batch_id, job.state)
+        if job.state == "queued":
+            change = flows.setdefault(job.flow_id, FlowChange(ready=True))
             change.queued += 1
-            if row.was == "leased":
-                change.seconds -= row.seconds
+            if job.was == "leased":
+                change.seconds -= job.seconds
     books.write(conn)
     change_flows(conn, flows)

@@ -40,6 +40,12 @@ def stopped_leases(conn: Connection, worker_id: UUID) -> list[UUID]:
     return list(conn.execute(query, {"id": worker_id}).scalars())
 
 
+def held(conn: Connection, worker_id: UUID) -> set[tuple[UUID, UUID]]:
+    """Every job that the books say this worker holds, as (job id, lease id)."""
+    query = text("SELECT j.id, j.lease_id FROM leases l JOIN jobs j ON j.lease_id = l.id WHERE l.worker_id = :id")
+    return {(row.id, row.lease_id) for row in conn.execute(query, {"id": worker_id})}
+
+
 def sign_off(conn: Connection, worker_id: UUID) -> None:
     """An orderly end. What it still held, if anything, is taken back by the next sweep at once."""
     conn.execute(text("UPDATE workers SET stopped_at = now() WHERE id = :id"), {"id": worker_id})

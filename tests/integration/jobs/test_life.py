@@ -11,9 +11,12 @@ import redis
 from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID
+from pressroom.ids import new_id
+from pressroom.jobs.dispatch import DispatchPolicy, lease_pool
 from pressroom.jobs.end_early import cancel_batch
+from pressroom.jobs.lease import Start, claim_lease, start_jobs
 from pressroom.jobs.publish import QUEUE
-from pressroom.settings import Settings
+from pressroom.settings import SANDBOX, Settings
 from tests.fixtures.books_check import faults
 from tests.fixtures.system import System
 from worker.assembly import connect_servers
@@ -224,3 +227,29 @@ def test_learned_limits_outlive_a_flush(system: System, start: Callable[[], Life
 
     assert system.scalar(learned) == stored
     assert life.end()
+
+
+def test_a_job_that_the_engine_does_not_know_of_runs_again(
+    system: System, start: Callable[[], Life], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover that lost a commit: the books say that this worker is calling, and it is not."""
+    monkeypatch.setattr("worker.heartbeat._COMPARE_SECONDS", 0.2)
+    life = start()
+    stop, go = "UPDATE deployments SET paused_at = now()", "UPDATE deployments SET paused_at = NULL"
+    system.wait_for_batch(system.submit(texts=1, pictures=0), SOON_SECONDS)
+    with system.engine.begin() as conn:
+        conn.execute(text(stop))
+    batch_id = system.submit(texts=1, pictures=0)
+    with system.engine.begin() as conn:
+        conn.execute(text(go))
+        pool, worker_id = conn.execute(text("SELECT pool_id, (SELECT id FROM workers) FROM deployments")).one()
+        [lease_id] = lease_pool(conn, pool, DispatchPolicy(base_url=SANDBOX))
+        lease = claim_lease(conn, lease_id, worker_id)
+        assert lease is not None
+        assert len(start_jobs(conn, worker_id, [Start(lease.jobs[0].id, lease_id, new_id())])) == 1
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+
+    assert system.counts("attempts", "outcome") == {"succeeded": 2, "unknown": 1}
+    assert life.end()
+    assert in_order(system)
