@@ -1,15 +1,11 @@
 """Puts a worker process together from its settings."""
 
 import asyncio
-import os
-import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import redis
 import redis.asyncio
 from sqlalchemy import Connection
@@ -19,6 +15,7 @@ from pressroom.database import connect
 from pressroom.errors import PressroomError
 from pressroom.jobs.engine import EngineParts
 from pressroom.jobs.lease import ClaimedLease
+from pressroom.jobs.parked import ParkedAnswers
 from pressroom.jobs.pictures import PictureBounds, PictureStore
 from pressroom.jobs.pool_state import PoolStates
 from pressroom.jobs.publish import CeleryPublisher
@@ -52,6 +49,8 @@ class Servers:
     redis: redis.Redis
     admin: LimiterAdmin
     publisher: CeleryPublisher
+    store: ObjectStore
+    parked: ParkedAnswers
     host: str
 
     def close(self) -> None:
@@ -59,6 +58,7 @@ class Servers:
         self.database.dispose()
         self.publisher.close()
         self.redis.close()
+        self.store.close()
 
 
 def connect_servers(settings: Settings) -> Servers:
@@ -77,6 +77,8 @@ def connect_servers(settings: Settings) -> Servers:
         redis=client,
         admin=LimiterAdmin(client, prefix=settings.redis_prefix),
         publisher=CeleryPublisher(redis_url, settings.redis_prefix),
+        store=_make_store(settings, settings.s3_bucket),
+        parked=ParkedAnswers(settings.data_dir / "spool"),
         host=socket.gethostname(),
     )
 
@@ -95,7 +97,7 @@ def make_parts(servers: Servers) -> EngineParts:
     )
     pools = PoolStates()
     client = redis.asyncio.Redis.from_url(servers.redis_url, socket_timeout=5, socket_connect_timeout=2)
-    pictures = _make_pictures(settings, provider)
+    pictures = _make_pictures(servers, provider)
 
     async def close() -> None:
         await provider.aclose()
@@ -112,6 +114,7 @@ def make_parts(servers: Servers) -> EngineParts:
         pools=pools,
         provider=provider,
         pictures=pictures,
+        parked=servers.parked,
         prices=prices,
         settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds),
         pause=pause,
@@ -149,34 +152,27 @@ def _make_limiter(servers: Servers, pools: PoolStates, client: redis.asyncio.Red
     )
 
 
-def _make_pictures(settings: Settings, provider: ProviderClient) -> PictureStore:
+def _make_store(settings: Settings, bucket: str) -> ObjectStore:
     secret = settings.s3_secret_access_key
-    store = ObjectStore(
-        settings.s3_bucket or "",
+    return ObjectStore(
+        bucket,
         endpoint_url=settings.s3_endpoint_url,
         access_key_id=settings.s3_access_key_id,
         secret_access_key=secret.get_secret_value() if secret is not None else None,
         region=settings.s3_region,
     )
+
+
+def _make_pictures(servers: Servers, provider: ProviderClient) -> PictureStore:
+    settings = servers.settings
     bounds = PictureBounds(
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
         memory_bytes=settings.image_memory_bytes,
     )
     return PictureStore(
-        store,
+        servers.store,
         bounds,
-        spool_dir=_own_spool(settings.data_dir / "spool"),
+        spool_dir=servers.parked.own,
         fetch=lambda url, max_bytes: provider.fetch(url, max_bytes=max_bytes),
     )
-
-
-def _own_spool(parent: Path) -> Path:
-    """This process's folder for pictures that wait for the store. Those of processes that are gone are removed.
-
-    Their jobs run again, so nobody will ever ask for what they left.
-    """
-    for left in parent.glob("[0-9]*"):
-        if left.name.isdigit() and not psutil.pid_exists(int(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
-    return parent / str(os.getpid())

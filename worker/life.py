@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pressroom.jobs import workers
 from pressroom.jobs.engine import JobEngine
 from pressroom.jobs.lease import ClaimedLease, claim_lease, hand_back
+from pressroom.jobs.parked import keep_leases
+from pressroom.jobs.recover import take_back_jobs
 from worker.assembly import Servers, make_parts
 from worker.dispatching import Dispatching
 from worker.heartbeat import Heartbeat
@@ -18,6 +20,7 @@ from worker.loop import EngineThread
 from worker.repeating import Repeating
 
 _STOP_MARGIN_SECONDS = 5.0
+_TAKE_UP_SECONDS = 2.0
 _CLAIM_AGAIN_SECONDS = 0.5
 _BROKEN = 70
 """Exit code of a process that ended itself because a part of it had: EX_SOFTWARE of sysexits."""
@@ -48,8 +51,12 @@ class WorkerLife:
         dispatching = Dispatching(servers, self._engine_thread.pools, self._heartbeat.healthy_for)
         self._beating = Repeating("heartbeat", self._heartbeat.beat, settings.heartbeat_interval_seconds)
         self._dispatching = Repeating("dispatch", dispatching.turn, settings.dispatch_interval_seconds)
+        self._finishing = Repeating(
+            "parked", lambda: servers.parked.take_up(servers.store, servers.database), _TAKE_UP_SECONDS
+        )
         self._beating.start()
         self._dispatching.start()
+        self._finishing.start()
         _log.info("worker.started", extra={"worker_id": str(worker_id), "pid": os.getpid()})
 
     def run_lease(self, lease_id: UUID) -> None:
@@ -98,6 +105,7 @@ class WorkerLife:
         """Stop taking leases, hand back what has not started, let calls finish. Returns at once."""
         self._ending = True
         self._dispatching.stop()
+        self._finishing.stop()
         self._engine_thread.drain(self._servers.settings.drain_seconds)
 
     def end(self) -> bool:
@@ -105,10 +113,14 @@ class WorkerLife:
         self.begin_end()
         finished = self._engine_thread.join(2 * self._servers.settings.drain_seconds + _STOP_MARGIN_SECONDS)
         self._dispatching.stop(_STOP_MARGIN_SECONDS)
+        self._finishing.stop(_STOP_MARGIN_SECONDS)
         self._beating.stop(_STOP_MARGIN_SECONDS)
         worker_id = self._heartbeat.worker_id
         try:
             with self._servers.database.begin() as conn:
+                parked = self._engine.parked
+                take_back_jobs(conn, sorted(workers.held(conn, worker_id) - parked))
+                keep_leases(conn, sorted(parked), host=self._servers.host)
                 workers.sign_off(conn, worker_id)
         except SQLAlchemyError as error:
             _log.warning("worker.sign_off_failed", extra={"worker_id": str(worker_id), "error": str(error)})

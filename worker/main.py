@@ -39,6 +39,7 @@ def main() -> None:
     app = make_app(servers)
     app.worker_main(
         argv=[
+            "--quiet",  # no banner among the JSON lines
             "worker",
             "--pool=threads",
             f"--concurrency={settings.worker_threads}",

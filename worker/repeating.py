@@ -13,7 +13,7 @@ _log = logging.getLogger("pressroom.worker")
 class Repeating:
     """Calls `work` every `interval_seconds`. A part that is down is logged and met again at the next turn."""
 
-    def __init__(self, name: str, work: Callable[[], None], interval_seconds: float) -> None:
+    def __init__(self, name: str, work: Callable[[], object], interval_seconds: float) -> None:
         self._work = work
         self._interval_seconds = interval_seconds
         self._stop = threading.Event()

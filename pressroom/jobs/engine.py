@@ -21,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from pressroom.jobs import execute
 from pressroom.jobs.lane import Lane, LaneDoors, LaneJob, slot_expired
 from pressroom.jobs.lease import ClaimedLease, Start, hand_back, start_jobs
-from pressroom.jobs.outcome import Outcome, StoredObject
-from pressroom.jobs.pictures import PictureStore
+from pressroom.jobs.outcome import Outcome
+from pressroom.jobs.parked import ParkedAnswers
+from pressroom.jobs.pictures import Landed, PictureStore
 from pressroom.jobs.pool_state import PoolStates
 from pressroom.jobs.settler import Settler
 from pressroom.limits.costs import Cost
@@ -50,6 +51,7 @@ class EngineParts:
     pools: PoolStates
     provider: ProviderClient
     pictures: PictureStore
+    parked: ParkedAnswers
     prices: PriceBook
     settler: Settler
     pause: Callable[[ClaimedLease, str], None]
@@ -72,6 +74,8 @@ class JobEngine:
         self._left: dict[UUID, Future[None]] = {}
         self._calling: dict[UUID, LaneJob] = {}
         self._held: set[tuple[UUID, UUID]] = set()
+        self.parked: set[tuple[UUID, UUID]] = set()
+        """Jobs, as (job id, lease id), whose answers were parked while draining."""
         self._draining = False
         self._ended = False
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="start")
@@ -115,6 +119,7 @@ class JobEngine:
     async def drain(self, seconds: float) -> bool:
         """Hand back what has not started, finish what has, settle all. False if calls were still on their way then."""
         self._draining = True
+        self._parts.pictures.end()
         deadline = self._loop.time() + seconds
         await self._hand_back()
         while self._busy() and self._loop.time() < deadline:
@@ -217,7 +222,8 @@ class JobEngine:
             outcome = await self._attempt(job)
             if outcome is None:
                 self._call_ended()
-                self._lanes[job.lease.pool_name].again(job)
+                if (job.job.id, job.lease.id) not in self.parked:
+                    self._lanes[job.lease.pool_name].again(job)
                 return
         except BaseException:
             # Cancelled, or a bug: the job stays `running` until this worker ends, its place is free again.
@@ -242,7 +248,10 @@ class JobEngine:
                 lane.wake()
 
     async def _attempt(self, job: LaneJob) -> Outcome | None:
-        """Call when its time has come. None when the time was missed: the attempt stays on the books for another."""
+        """Call when its time has come.
+
+        None when the attempt stays on the books as it is: its time was missed, or its answer is parked.
+        """
         await asyncio.sleep(max(0.0, job.slot_time - self._loop.time()))
         ledger = self._ledger(job)
         late = slot_expired(job, self._loop.time())
@@ -264,7 +273,7 @@ class JobEngine:
             failure = outcome_unknown("internal_error", f"{type(error).__name__}: {error}")
             return await self._fail(job, failure, latency=time.monotonic() - began)
 
-    async def _request(self, job: LaneJob, began: float) -> Outcome:
+    async def _request(self, job: LaneJob, began: float) -> Outcome | None:
         operation = operation_for(job.job.url)
         if operation is None:
             message = f"this worker does not know {job.job.url}; it is older than the submitter: update it"
@@ -275,14 +284,20 @@ class JobEngine:
         latency = time.monotonic() - began
         reply = operation.read(job.job.body, answer.body)
         self._report(job, execute.limiter_success(job, reply.usage, answer.headers))
-        stored: list[StoredObject] = []
+        landed = Landed([], [])
         if reply.images:
             # Pictures may wait long for the store: nothing but the store may hold on to them.
             images = list(reply.images)
             reply, answer = replace(reply, images=()), replace(answer, body=None)
             owner = job.job
-            stored = await self._parts.pictures.land(images, project_id=owner.project_id, job_id=owner.id)
-        return execute.succeeded(job, answer, reply, stored=stored, latency=latency, ledger=self._ledger(job))
+            landed = await self._parts.pictures.land(images, project_id=owner.project_id, job_id=owner.id)
+        ledger = self._ledger(job)
+        outcome = execute.succeeded(job, answer, reply, stored=landed.stored, latency=latency, ledger=ledger)
+        if landed.waiting:
+            await self._in_thread(self._parts.parked.park, outcome, landed.waiting)
+            self.parked.add((job.job.id, job.lease.id))
+            return None
+        return outcome
 
     async def _fail(self, job: LaneJob, failure: Failure, *, latency: float) -> Outcome:
         self._report(job, execute.limiter_failure(job, failure))

@@ -1,7 +1,7 @@
 """Land the pictures of a reply in the object store: verified, hashed, with a thumbnail, before the job may succeed.
 
 The store being down loses nothing: pictures wait in memory up to a bound, then on disk, and are put again until it is
-back. A picture that was paid for is never thrown away while the process lives.
+back. When the process has to end before that, they are parked on its disk (parked.py).
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import binascii
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -35,6 +36,14 @@ class PictureBounds:
     max_bytes: int
     max_pixels: int
     memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """All objects of a reply, and those of them, with their bytes, that the store did not take before the end."""
+
+    stored: list[StoredObject]
+    waiting: list[tuple[StoredObject, bytes]]
 
 
 @dataclass(slots=True)
@@ -71,26 +80,32 @@ class PictureStore:
         self._fetch = fetch
         self._executor = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pictures")
         self._held_bytes = 0
+        self._ending = asyncio.Event()
 
-    async def land(self, images: list[ReturnedImage], *, project_id: UUID, job_id: UUID) -> list[StoredObject]:
+    def end(self) -> None:
+        """Wait for the store no longer: from now on a picture that it does not take at once is handed out."""
+        self._ending.set()
+
+    async def land(self, images: list[ReturnedImage], *, project_id: UUID, job_id: UUID) -> Landed:
         """Store the pictures and their thumbnails, and empty `images`, so that they are held only once.
 
         Raises MalformedReply for what is not the picture asked for, when the others have landed.
         """
         landing = [self._land_one(image, project_id=project_id, job_id=job_id) for image in images]
         images.clear()
-        stored: list[StoredObject] = []
+        landed = Landed([], [])
         for group in await asyncio.gather(*landing, return_exceptions=True):
             if isinstance(group, BaseException):
                 raise group
-            stored.extend(group)
-        return stored
+            landed.stored.extend(group.stored)
+            landed.waiting.extend(group.waiting)
+        return landed
 
     def close(self) -> None:
         """End the threads; what is being uploaded is finished first."""
         self._executor.shutdown(wait=True)
 
-    async def _land_one(self, image: ReturnedImage, *, project_id: UUID, job_id: UUID) -> list[StoredObject]:
+    async def _land_one(self, image: ReturnedImage, *, project_id: UUID, job_id: UUID) -> Landed:
         loop = asyncio.get_running_loop()
         fetched = await self._fetch(image.url, self._bounds.max_bytes) if image.url is not None else None
         held = await loop.run_in_executor(self._executor, self._prepare, image, fetched, (project_id, job_id))
@@ -98,10 +113,11 @@ class PictureStore:
         size = sum(h.about.byte_size for h in held)
         self._held_bytes += size
         try:
-            await asyncio.gather(*(self._put_until_done(h) for h in held))
+            done = await asyncio.gather(*(self._put_until_done(h) for h in held))
         finally:
             self._held_bytes -= size
-        return [h.about for h in held]
+        waiting = [(h.about, h.read()) for h, is_stored in zip(held, done, strict=True) if not is_stored]
+        return Landed([h.about for h in held], waiting)
 
     def _prepare(self, image: ReturnedImage, fetched: bytes | None, owner: tuple[UUID, UUID]) -> list[_Held]:
         data = fetched if fetched is not None else _decode(image)
@@ -120,18 +136,23 @@ class PictureStore:
             _Held(_thumbnail(examined, prefix, image.position), examined.thumbnail.data),
         ]
 
-    async def _put_until_done(self, held: _Held) -> None:
+    async def _put_until_done(self, held: _Held) -> bool:
+        """True when the store has it, False when the process ends first."""
         loop = asyncio.get_running_loop()
         wait_seconds = _FIRST_WAIT_SECONDS
         while True:
             try:
                 await loop.run_in_executor(self._executor, self._put, held)
-                return
+                return True
             except StorageError as error:
                 _log.warning("store.unavailable", extra={"key": held.about.key, "error": str(error)})
                 if self._held_bytes > self._bounds.memory_bytes and held.data is not None:
                     await loop.run_in_executor(self._executor, self._spool, held)
-                await asyncio.sleep(wait_seconds)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_seconds):
+                        await self._ending.wait()
+                if self._ending.is_set():
+                    return False
                 wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
     def _put(self, held: _Held) -> None:

@@ -113,3 +113,30 @@ def test_the_object_store_is_away_while_pictures_come(system: System, breakable:
     assert system.counts("artifacts", "kind") == {"image": 300, "thumbnail": 300}
     assert system.sandbox.stats()["totals"]["images"] == 300
     assert [path for path in (system.directory / "spool").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_worker_that_ends_while_the_object_store_is_away_leaves_its_pictures_to_the_next(
+    system: System, breakable: LocalStack
+) -> None:
+    [worker, *_] = system.start_workers(1)
+    batch_id = system.submit(pictures=200)
+    system.wait_until("some are done", lambda: system.finished() >= 20, 60)
+    kill_server(breakable, "s3")
+    system.wait_until("it is missed", lambda: worker.said("store.unavailable"), 20)
+
+    assert worker.stop() == 0
+    paid = system.sandbox.stats()["totals"]["images"]
+    kept = system.counts("jobs", "state")
+    assert kept["running"] > 0
+    assert kept["running"] + kept["succeeded"] == paid
+    [heir, *_] = system.start_workers(1)
+    system.wait_until("it tries the store", lambda: heir.said("parked.store_unavailable"), 30)
+    breakable.acquire()
+
+    finish(system, batch_id, 200, 90)
+    assert system.sandbox.stats()["totals"]["images"] == 200
+    assert system.counts("attempts", "outcome")["succeeded"] == 200
+    assert system.counts("artifacts", "kind") == {"image": 200, "thumbnail": 200}
+    assert [path for path in (system.directory / "spool").rglob("*") if path.is_file()] == []
