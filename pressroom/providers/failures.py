@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from pressroom.errors import PressroomError
+from pressroom.limits.headers import parse_duration
 
 Dimension = Literal["requests", "tokens", "images"]
 
@@ -86,8 +87,6 @@ MODERATION_CODES = frozenset({"content_policy_violation", "moderation_blocked", 
 _BILLING_MESSAGE = re.compile(r"billing hard limit has been reached|you exceeded your current quota", re.IGNORECASE)
 _REMOVED_MESSAGE = re.compile(r"the model [`'\"][^`'\"]+[`'\"] (does not exist|has been deprecated)", re.IGNORECASE)
 _TRY_AGAIN = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:ms|us|µs|h|m|s))+)", re.IGNORECASE)
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|h|m|s)")
-_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _IN_MESSAGE: tuple[tuple[str, Dimension], ...] = (
     ("images per m", "images"),
     ("tokens per ", "tokens"),
@@ -144,14 +143,6 @@ def retry_after_seconds(headers: Mapping[str, str], message: str = "") -> float 
         return seconds if seconds is not None else _until(after, headers.get("date"))
     asked = _TRY_AGAIN.search(message)
     return parse_duration(asked[1]) if asked else None
-
-
-def parse_duration(text: str) -> float | None:
-    """Seconds in a Go-style duration, as `1m30s`, `120ms` or `6m0s`; None when it is none."""
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
 def _kind(status_code: int, code: str | None, kind_name: str | None, message: str) -> FailureKind:

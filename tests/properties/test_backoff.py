@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pressroom.providers.failures import Failure, FailureKind, classify, parse_duration
+from pressroom.limits.headers import parse_duration
+from pressroom.providers.failures import Failure, FailureKind, classify
 from pressroom.providers.retry import (
     CAP_SECONDS,
     LONGEST_RETRY_AFTER_SECONDS,

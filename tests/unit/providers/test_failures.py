@@ -9,7 +9,6 @@ from pressroom.providers.failures import (
     classify,
     never_sent,
     outcome_unknown,
-    parse_duration,
     retry_after_seconds,
 )
 
@@ -130,22 +129,6 @@ def test_a_429_names_its_dimension(message: str, kind_name: str | None, dimensio
 )
 def test_how_long_the_provider_asks_to_wait(headers: dict[str, str], message: str, seconds: float | None) -> None:
     assert retry_after_seconds(headers, message) == seconds
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1s", 1.0),
-        ("6m0s", 360.0),
-        ("41ms", 0.041),
-        ("2s81ms", 2.081),
-        ("5h50m30ms", 21_000.03),
-        ("", None),
-        ("5", None),
-    ],
-)
-def test_durations(text: str, seconds: float | None) -> None:
-    assert parse_duration(text) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(
