@@ -11,7 +11,8 @@ from pressroom.errors import Problem
 class InputLine:
     """A request as an input line asks for it: well formed, its contents not yet checked. Or `problems`, and no request.
 
-    `number` is the 1-based line of the file where it starts; `body_json` is `body` as JSON text.
+    `number` is the 1-based line of the file where it starts; `body_json` is `body` as JSON text; `source` is the line
+    of a batch file as it was read.
     """
 
     number: int
@@ -20,6 +21,7 @@ class InputLine:
     body: dict[str, Any]
     body_json: str
     problems: Sequence[Problem] = ()
+    source: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

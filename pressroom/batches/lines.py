@@ -72,3 +72,9 @@ def decode_problem(error: UnicodeDecodeError, number: int) -> Problem:
     """The problem of a line that is not UTF-8."""
     reason = f"is not UTF-8 (byte 0x{error.object[error.start]:02x} at position {error.start + 1})"
     return Problem("line", reason, "Save the file as UTF-8", line=number)
+
+
+def lone_return(number: int) -> Problem:
+    """A carriage return that ends no line: an old-Mac file, whose prompts would run together into one."""
+    reason = "has a carriage return without a line feed"
+    return Problem("line", reason, "Save the file with \\n or \\r\\n at the line ends", line=number)

@@ -56,6 +56,14 @@ def refuse_options(options: PromptOptions, *, source: str) -> None:
         raise InvalidInput([Problem(name, reason, remedy) for name in given], source=source)
 
 
+def refuse_column(options: PromptOptions, *, source: str) -> None:
+    """A file with a prompt on each line has no columns. Raises InvalidInput when one was named all the same."""
+    if options.column is not None:
+        reason = "is for tables; this file has no columns but a prompt on each line"
+        remedy = "Leave it out, or give a .csv or .tsv file"
+        raise InvalidInput([Problem("column", reason, remedy, value=shown(options.column))], source=source)
+
+
 def _model_problems(options: PromptOptions, entry: CatalogModel | None) -> list[Problem]:
     if not options.model:
         remedy = "Name the model that gets the prompts, as gpt-4o-mini or dall-e-2"

@@ -10,7 +10,7 @@ import orjson
 
 from pressroom.batches.input_line import InputLine, PromptOptions
 from pressroom.batches.lines import open_input, physical_lines
-from pressroom.batches.prompt_body import PromptRequests, refuse_options
+from pressroom.batches.prompt_body import PromptRequests, refuse_column, refuse_options
 from pressroom.batches.read_jsonl import read_jsonl
 from pressroom.batches.read_prompts import read_table, read_text
 from pressroom.errors import Problem
@@ -62,6 +62,7 @@ def read_lines(path: Path, options: PromptOptions) -> Iterator[InputLine]:
             return
         requests = PromptRequests(options, source=path.name)
         if kind is InputKind.TEXT:
+            refuse_column(options, source=path.name)
             yield from read_text(lines, requests)
         else:
             yield from read_table(lines, requests, column=options.column, tabs=kind is InputKind.TSV)

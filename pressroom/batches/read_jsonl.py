@@ -7,6 +7,7 @@ import orjson
 
 from pressroom.batches.input_line import InputLine, bad_line
 from pressroom.batches.lines import PhysicalLine, decode_problem, too_long
+from pressroom.batches.raw_json import may_repeat_a_key, numbers_as_written, repeated_keys
 from pressroom.errors import Problem
 from pressroom.operations.checks import shown
 
@@ -39,10 +40,10 @@ def read_jsonl(lines: Iterable[PhysicalLine]) -> Iterator[InputLine]:
         if blank is not None:
             yield bad_line(Problem("line", "is blank", "Delete it", line=blank, code="invalid_json_line"))
             blank = None
-        yield _request(number, value)
+        yield _request(number, value, data)
 
 
-def _request(number: int, value: Any) -> InputLine:
+def _request(number: int, value: Any, data: bytes) -> InputLine:
     if type(value) is dict:
         custom_id, url, body = value.get("custom_id"), value.get("url"), value.get("body")
         # The ordinary line passes here; what does not is looked at in full.
@@ -55,11 +56,14 @@ def _request(number: int, value: Any) -> InputLine:
             and "\0" not in custom_id
         ):
             try:
-                return InputLine(number, custom_id, url, body, orjson.dumps(body).decode())
+                body_json = orjson.dumps(body)
             except orjson.JSONEncodeError:
                 problem = Problem("body", "is nested too deeply", "Give at most 250 levels", line=number)
                 return bad_line(problem)
-    return bad_line(*_what_is_wrong(number, value))
+            if may_repeat_a_key(data, value, body_json) and (repeated := repeated_keys(data, number)):
+                return bad_line(*repeated)
+            return InputLine(number, custom_id, url, body, body_json.decode(), (), data)
+    return bad_line(*numbers_as_written(data, _what_is_wrong(number, value)), *repeated_keys(data, number))
 
 
 def _what_is_wrong(number: int, value: Any) -> list[Problem]:

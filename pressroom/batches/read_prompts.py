@@ -4,13 +4,15 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 
 from pressroom.batches.input_line import InputLine, bad_line
-from pressroom.batches.lines import MAX_LINE_BYTES, PhysicalLine, decode_problem, too_long
+from pressroom.batches.lines import MAX_LINE_BYTES, PhysicalLine, decode_problem, lone_return, too_long
 from pressroom.batches.prompt_body import PromptRequests
 from pressroom.errors import Problem
 from pressroom.operations.checks import shown
 
 DEFAULT_COLUMN = "prompt"
 _DELIMITERS = ",;\t"
+_LONE_RETURN = "new-line character seen in unquoted field"
+_SHOWN_NAME = 60
 
 Row = tuple[int, list[str]]
 
@@ -34,7 +36,9 @@ def read_text(lines: Iterable[PhysicalLine], requests: PromptRequests) -> Iterat
         except UnicodeDecodeError as error:
             yield bad_line(decode_problem(error, number))
             continue
-        if prompt:
+        if "\r" in prompt:
+            yield bad_line(lone_return(number))
+        elif prompt:
             yield _ask(requests, number, prompt)
 
 
@@ -68,7 +72,8 @@ def _ask_row(requests: PromptRequests, number: int, row: list[str], column: tupl
         return bad_line(Problem("row", reason, remedy, line=number))
     prompt = row[place].strip()
     if not prompt:
-        return bad_line(Problem(header[place], "is empty", "Fill it in, or delete the row", line=number))
+        name = header[place].strip()[:_SHOWN_NAME]
+        return bad_line(Problem(name, "is empty", "Fill it in, or delete the row", line=number))
     return _ask(requests, number, prompt)
 
 
@@ -78,14 +83,16 @@ def _find_column(header: Sequence[str], column: str | None) -> int | Problem:
     wanted = column if column is not None else DEFAULT_COLUMN
     if not any(names):
         return Problem("header", "is missing", "Name the columns in the first line", line=1)
-    if wanted in names:
+    if names.count(wanted) == 1:
         return names.index(wanted)
-    if lowered.count(wanted.lower()) == 1:
+    if wanted not in names and lowered.count(wanted.lower()) == 1:
         return lowered.index(wanted.lower())
     if column is None and len(names) == 1:
         return 0
     reason = "names several columns" if wanted.lower() in lowered else "is not in the header"
     remedy = f"Give one of the columns: {shown(names)}"
+    if names.count(wanted) > 1:
+        remedy = "Give each column of the first line a name of its own"
     return Problem("column", reason, remedy, value=shown(wanted), line=1)
 
 
@@ -103,6 +110,8 @@ def _tab_rows(lines: Iterable[PhysicalLine]) -> Iterator[Row]:
     """Tab-separated values have no quoting of their own; a field that is quoted whole, as spreadsheets write, is."""
     for number, text in _decoded(lines):
         row = text.rstrip("\r\n")
+        if "\r" in row:
+            raise _Unreadable(lone_return(number))
         if row.strip():
             yield number, [_unquoted(cell) for cell in row.split("\t")]
 
@@ -130,6 +139,8 @@ def _csv_rows(lines: Iterable[PhysicalLine]) -> Iterator[Row]:
                 yield start, row
             start = reader.line_num + 1
     except csv.Error as error:
+        if str(error).startswith(_LONE_RETURN):
+            raise _Unreadable(lone_return(start)) from None
         problem = Problem("row", f"is not valid CSV ({error})", "Close every double quote, and double those inside")
         raise _Unreadable(_at(problem, start)) from None
 

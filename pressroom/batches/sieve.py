@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from pressroom.batches.duplicates import duplicate
+from pressroom.batches.raw_json import numbers_as_written
 from pressroom.batches.read_input import InputKind, InputLine, in_words_of
 from pressroom.errors import PressroomError, Problem
 from pressroom.jobs.check import NewJobDraft, RequestChecker
@@ -68,8 +69,9 @@ class Sieve:
             return None
         draft = self._checker.check(line.url, line.body)
         if type(draft) is list:
-            for problem in draft:
-                self._add(in_words_of(self._kind, problem, line.number))
+            found = [in_words_of(self._kind, problem, line.number) for problem in draft]
+            for problem in found if line.source is None else numbers_as_written(line.source, found):
+                self._add(problem)
         # Asked for bad lines too: their ids count, and an id used twice is a problem of its own.
         is_new = self._is_new(line)
         return draft if is_new and type(draft) is NewJobDraft else None

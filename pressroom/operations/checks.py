@@ -19,6 +19,11 @@ def shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """The text, cut to a length that fits on a line."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Engine, text
 
@@ -128,6 +129,26 @@ def test_problems_of_a_body_are_named_from_the_line(engine: Engine, tmp_path: Pa
         'in.jsonl: line 3: url: is not supported (got "/v1/embeddings"). '
         "Give one of: /v1/chat/completions, /v1/images/generations",
         'in.jsonl: line 4: body.model: is required. Name the model, as in "model": "gpt-4o-mini"',
+    ]
+
+
+def test_numbers_are_echoed_as_they_were_written(engine: Engine, tmp_path: Path) -> None:
+    lines = [
+        orjson.dumps(chat_line(1, custom_id="a")).replace(b'"max_tokens":16', b'"seed":1180591620717411303424'),
+        orjson.dumps(chat_line(2, custom_id="b")).replace(b'"max_tokens":16', b'"temperature":2.50'),
+        orjson.dumps(chat_line(3, custom_id="c")).replace(b'"max_tokens":16', b'"metadata":{"a.[x]":5,"a":[1.0]}'),
+        orjson.dumps(chat_line(4, custom_id="d")).replace(b'"max_tokens":16', b'"max_tokens":1' + b"0" * 200),
+    ]
+    said = refused(engine, write_jsonl(tmp_path / "in.jsonl", lines))
+    assert [text[text.index("(got ") + 5 : text.index(")")] for text in said[:2]] == ["1180591620717411303424", "2.50"]
+    assert "body.metadata.a.[x]" in said[2]
+    assert all(len(text) < 250 for text in said)
+
+
+def test_a_key_given_twice_stores_nothing(engine: Engine, tmp_path: Path) -> None:
+    twice = orjson.dumps(chat_line(2)).replace(b'"model":', b'"model":"gpt-6-luna","model":')
+    assert refused(engine, write_jsonl(tmp_path / "in.jsonl", [chat_line(1), twice])) == [
+        "in.jsonl: line 2: body.model: is given twice. Keep one of them: which value was meant cannot be told"
     ]
 
 

@@ -141,3 +141,34 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_batch_file_under_another_name_is_not_taken_for_prompts(tmp_path: Path) -> None:
     (found,) = read(tmp_path / "in.txt", GOOD + b"\n")
     assert found.custom_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (GOOD.replace(b'{"custom_id"', b'{"custom_id": "b", "custom_id"'), "custom_id"),
+        (GOOD.replace(b'{"custom_id"', b'{"custom_id": "a", "custom_id"'), "custom_id"),
+        (GOOD.replace(b'{"custom_id"', b'{"custom\\u005fid": "b", "custom_id"'), "custom_id"),
+        (GOOD.replace(b'{"model"', b'{"model" : "dall-e-2", "model"'), "body.model"),
+        (GOOD.replace(b'{"model"', b'{"m": [1, {"a": 1, "b": 2, "a": 3}], "model"'), "body.m[1].a"),
+        (GOOD.replace(b'"a"', b'"\\u003a"').replace(b'{"model"', b'{"model": "x", "model"'), "body.model"),
+        (GOOD.replace(b'"method": "POST", ', b'"url": "/v1", '), "url"),
+    ],
+)
+def test_a_key_given_twice_is_refused_and_not_taken_for_the_last(file: Path, bad: bytes, field: str) -> None:
+    said = f"line 2: {field}: is given twice. Keep one of them: which value was meant cannot be told"
+    assert said in complaints(read(file, GOOD + b"\n" + bad))
+
+
+@pytest.mark.parametrize(
+    "text", ["a: b, c: d", '"model": "model":', "{:}", "\\u003a", "\u003a \u2028", ":" * 99], ids=repr
+)
+def test_colons_in_texts_are_no_keys(file: Path, text: str) -> None:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], text: {"": text}}
+    found = read(file, line(custom_id=f"a{text}", body=body, more={text: [text]}))
+    assert complaints(found) == []
+
+
+def test_numbers_are_shown_as_they_were_written(file: Path) -> None:
+    found = read(file, GOOD.replace(b'"a"', b"1180591620717411303424").replace(b'"POST"', b"1.50"))
+    assert [problem.value for item in found for problem in item.problems] == ["1180591620717411303424", "1.50"]

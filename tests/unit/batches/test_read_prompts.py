@@ -9,6 +9,8 @@ from pressroom.batches.read_input import PromptOptions
 from pressroom.errors import InvalidInput
 from tests.unit.batches.reading import CHAT, PICTURES, complaints, prompts, read
 
+LONE_RETURN = "line: has a carriage return without a line feed. Save the file with \\n or \\r\\n at the line ends"
+
 
 def test_a_prompt_a_line(tmp_path: Path) -> None:
     found = read(tmp_path / "in.txt", "\ufeffa cat\r\n\n  a dög \n \nwithout an end".encode(), PICTURES)
@@ -156,8 +158,57 @@ def test_tab_separated_values_are_not_quoted_unless_whole(tmp_path: Path) -> Non
             None,
             "line 3: row: is not valid CSV (unexpected end of data). Close every double quote, and double those inside",
         ),
+        (
+            b"prompt,prompt\na,b\n",
+            None,
+            'line 1: column: names several columns (got "prompt"). '
+            "Give each column of the first line a name of its own",
+        ),
+        (
+            b"a,b,b\n1,2,3\n",
+            "b",
+            'line 1: column: names several columns (got "b"). Give each column of the first line a name of its own',
+        ),
+        (b"prompt,note\ra cat,x\ra dog,y\r", None, f"line 1: {LONE_RETURN}"),
         (b"prompt\n\xff\n", None, "line 2: line: is not UTF-8 (byte 0xff at position 1). Save the file as UTF-8"),
     ],
 )
 def test_what_is_wrong_with_a_table(tmp_path: Path, content: bytes, column: str | None, said: str) -> None:
     assert complaints(read(tmp_path / "in.csv", content, replace(CHAT, column=column))) == [said]
+
+
+def test_columns_that_nobody_asked_for_may_share_a_name(tmp_path: Path) -> None:
+    assert prompts(read(tmp_path / "in.csv", b"prompt,x,x\na cat,1,2\n", CHAT)) == ["a cat"]
+
+
+def test_a_table_by_tabs_names_its_columns_once(tmp_path: Path) -> None:
+    (said,) = complaints(read(tmp_path / "in.tsv", b"prompt\tprompt\na\tb\n", CHAT))
+    assert said.startswith('line 1: column: names several columns (got "prompt")')
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [("in.txt", b"a cat\ra dog\r", 1), ("in.txt", b"a cat\r\na\rdog\n", 2), ("in.tsv", b"prompt\ra cat\ra dog", 1)],
+)
+def test_line_ends_of_old_macs_are_refused_and_no_prompts_run_together(
+    tmp_path: Path, name: str, content: bytes, line: int
+) -> None:
+    assert complaints(read(tmp_path / name, content, CHAT)) == [f"line {line}: {LONE_RETURN}"]
+
+
+def test_a_line_end_of_any_kind_may_stand_in_quotes(tmp_path: Path) -> None:
+    assert prompts(read(tmp_path / "in.csv", b'prompt\n"a\rb"\n', CHAT)) == ["a\rb"]
+
+
+def test_a_file_without_columns_takes_no_column(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read(tmp_path / "in.txt", b"a cat\n", replace(CHAT, column="prompt"))
+    assert str(refused.value) == (
+        "in.txt: column: is for tables; this file has no columns but a prompt on each line "
+        '(got "prompt"). Leave it out, or give a .csv or .tsv file'
+    )
+
+
+def test_a_column_with_a_huge_name_is_not_echoed_whole(tmp_path: Path) -> None:
+    (said,) = complaints(read(tmp_path / "in.csv", b"x" * 10_000 + b",b\n ,2\n", replace(CHAT, column="x" * 10_000)))
+    assert len(said) < 200
