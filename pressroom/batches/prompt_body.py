@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 import orjson
 
 from pressroom.batches.input_line import PromptOptions
 from pressroom.catalog.entries import CatalogModel
-from pressroom.catalog.load import catalog
+from pressroom.catalog.load import catalog, other_models
 from pressroom.errors import InvalidInput, Problem
 from pressroom.operations import chat, image_generate
 from pressroom.operations.checks import shown
@@ -71,9 +70,7 @@ def _model_problems(options: PromptOptions, entry: CatalogModel | None) -> list[
     if options.url is not None:
         return []
     if entry is None:
-        near = get_close_matches(options.model, catalog().models, n=1, cutoff=0.6)
-        guess = f"Did you mean {near[0]}? If not: n" if near else "N"
-        remedy = f"{guess}ame the endpoint too (url), or give a file in the batch format"
+        remedy = f"{other_models(options.model, catalog().priced())}; one that has a price needs its endpoint too (url)"
         return [Problem("model", "is not in the catalog", remedy, value=shown(options.model), code="model_not_found")]
     if _URL_OF_KIND[entry.kind] not in entry.endpoints:
         remedy = "Name the endpoint too (url), or give a file in the batch format"

@@ -1,10 +1,11 @@
 """Reads `models.toml` into a frozen `Catalog`."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pressroom.catalog.entries import DEFAULT_LIMIT_TIER, CatalogModel
 from pressroom.errors import InvalidInput, Problem
 
 CATALOG_FILE = Path(__file__).with_name("models.toml")
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class Catalog:
         entry = self.models.get(model)
         return entry.pool if entry is not None else model
 
+    def priced(self, url: str | None = None) -> list[str]:
+        """The models (without snapshots) that have a price, at this endpoint or at any."""
+        return [
+            entry.name
+            for entry in self.models.values()
+            if entry.prices and entry.name == entry.family and (url is None or url in entry.endpoints)
+        ]
+
     def limits_for(self, model: str, *, tier: str = DEFAULT_LIMIT_TIER) -> dict[str, int]:
         """The catalog's limits by dimension (`rpm`, `rpd`, `tpm`, `tpd`, `ipm`); empty when it knows none."""
         entry = self.models.get(model)
@@ -78,6 +88,14 @@ class Catalog:
         instead = f"Ask for its successor {state.successor} instead" if state.successor else "Ask for another model"
         remedy = f"{instead}, or set OPENAI_BASE_URL to an endpoint that still serves {model}"
         return Problem("model", state.reason, remedy, value=model, code="model_not_found")
+
+
+def other_models(model: str, known: Collection[str]) -> str:
+    """The remedy for a name that nothing is known of: the nearest name, all there are, and how one is added."""
+    near = get_close_matches(model[:_LONGEST_NAME], known, n=1, cutoff=0.6)
+    guess = f"Did you mean {near[0]}? " if near else ""
+    there_are = f"There are: {', '.join(known)}. " if known else ""
+    return f"{guess}{there_are}An operator adds a model with its price as docs/catalog.md says"
 
 
 def load_catalog(path: Path = CATALOG_FILE) -> Catalog:

@@ -1,12 +1,10 @@
 """Whether a request can be accepted, and what it will take: what every door asks before it stores a job."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from pressroom.catalog.load import Catalog
+from pressroom.catalog.load import Catalog, other_models
 from pressroom.errors import Problem
 from pressroom.money.cost import UnpricedUsage
 from pressroom.money.price_book import PriceBook
@@ -19,6 +17,13 @@ MAX_TOKENS = 2_147_483_647
 """What `jobs.est_tokens` holds."""
 
 _MAX_NAME_CHARACTERS = 200
+_REMEMBERED = 1000
+"""Refusals kept: looking for the nearest name takes longer than a whole good line."""
+
+_BATCH_TIER = "batch"
+"""Has prices, but belongs to the provider's own batches: no request may ask for it."""
+
+_PRICES_ARE_ADDED = "An operator adds a price as docs/catalog.md says"
 
 
 class NewJobDraft(NamedTuple):
@@ -38,6 +43,7 @@ class RequestChecker:
         self._base_url = base_url
         self._on = on
         self._prices: dict[tuple[str, str | None], PriceRow] = {}
+        self._refused: dict[tuple[str, str, str | None], list[Problem]] = {}
 
     def check(self, url: str, body: Mapping[str, Any]) -> NewJobDraft | list[Problem]:
         """The priced request, or everything that is wrong with it; the fields of `body` are named from its root."""
@@ -51,21 +57,21 @@ class RequestChecker:
             tier = None
         if problems:
             # The price is looked up all the same, so that everything wrong shows at once.
-            price = self._price(model, None) if type(model) is str and model else None
+            price = self._price(url, model, None) if type(model) is str and model else None
             return problems + price if type(price) is list else problems
-        found = self._prices.get((model, tier)) or self._price(model, tier)  # type: ignore[arg-type]
+        found = self._prices.get((model, tier)) or self._price(url, model, tier)  # type: ignore[arg-type]
         if isinstance(found, list):
             return found
         try:
             estimate = operation.estimate(body, found)
         except UnpricedUsage as error:
-            remedy = "Ask for something that has a price, or add the price"
+            remedy = f"Ask for something that has a price. {_PRICES_ARE_ADDED}"
             return [Problem("model", str(error), remedy, value=checks.shown(model), code="unknown_price")]
         if estimate.tokens > MAX_TOKENS:
             return [_too_many_tokens(body, estimate)]
         return NewJobDraft(url, model, estimate)  # type: ignore[arg-type]
 
-    def _price(self, model: str, tier: str | None) -> PriceRow | list[Problem]:
+    def _price(self, url: str, model: str, tier: str | None) -> PriceRow | list[Problem]:
         for name, value in (("model", model), ("service_tier", tier or "")):
             if len(value) > _MAX_NAME_CHARACTERS:
                 reason = f"is longer than {_MAX_NAME_CHARACTERS} characters"
@@ -75,19 +81,38 @@ class RequestChecker:
             return [dead]
         try:
             price = self._price_book.price_for(model, tier, self._on)
-        except UnknownPrice as error:
-            return self._suggest(model, error.problems)
+        except UnknownPrice:
+            key = (url, model, tier)
+            if key not in self._refused:
+                if len(self._refused) >= _REMEMBERED:
+                    self._refused.clear()
+                self._refused[key] = [self._unpriced(*key)]
+            return self._refused[key]
         self._prices[model, tier] = price
         return price
 
-    def _suggest(self, model: str, problems: list[Problem]) -> list[Problem]:
-        """A name that the catalog does not know is most often mistyped."""
-        if self._catalog.model(model) is not None:
-            return problems
-        near = get_close_matches(model, self._catalog.models, n=1, cutoff=0.75)
-        if not near:
-            return problems
-        return [replace(problem, remedy=f"Did you mean {near[0]}? If not: {problem.remedy}") for problem in problems]
+    def _unpriced(self, url: str, model: str, tier: str | None) -> Problem:
+        """Said to whoever asked for the model, who most often mistyped it; operators read docs/catalog.md."""
+        tiers = [name for name in self._price_book.tiers(model, self._on) if name != _BATCH_TIER]
+        if tiers and tier is not None:
+            remedy = f"Leave it out, or give one of: {', '.join(tiers)}. {_PRICES_ARE_ADDED}"
+            reason = f"has no known price for {checks.shortened(model)}"
+            return Problem("service_tier", reason, remedy, value=checks.shown(tier), code="unknown_price")
+        if model in self._price_book.models() or self._catalog.model(model) is not None:
+            remedy = f"Ask for one of: {', '.join(self._offered(url))}. {_PRICES_ARE_ADDED}"
+            reason = f"has no known price on {self._on.isoformat()}"
+            return Problem("model", reason, remedy, value=checks.shown(model), code="unknown_price")
+        remedy = other_models(model, self._offered(url))
+        return Problem("model", "is not a known model", remedy, value=checks.shown(model), code="model_not_found")
+
+    def _offered(self, url: str) -> list[str]:
+        """What can be asked for at this endpoint: the catalog's models, and those that only an operator has priced."""
+        own = sorted(name for name in self._price_book.models() if self._catalog.model(name) is None)
+        return own + [
+            name
+            for name in self._catalog.priced(url)
+            if self._catalog.dead_model_problem(name, self._base_url, on=self._on) is None
+        ]
 
 
 def _too_many_tokens(body: Mapping[str, Any], estimate: Estimate) -> Problem:

@@ -10,6 +10,7 @@ PLACES = Decimal("1E-10")
 """What the ledger's columns hold (models/base.py)."""
 
 ZERO = Decimal(0)
+_SHOWN_KEY = 40
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 
@@ -38,7 +39,8 @@ def image_price(price: PriceRow, image_key: str) -> Decimal:
     if found is None:
         found = price.per_image.get(image_key.partition("/")[0])
     if found is None:
-        raise UnpricedUsage(_unpriced(price, f"pictures of {image_key}", f"per_image[{image_key!r}]"))
+        shown = image_key[:_SHOWN_KEY]
+        raise UnpricedUsage(_unpriced(price, f"pictures of {shown}", f"per_image[{shown!r}]"))
     return found
 
 

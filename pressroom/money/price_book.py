@@ -56,6 +56,18 @@ class PriceBook:
             self._chosen[key] = found
         return found
 
+    def models(self) -> set[str]:
+        """Every name that has a price at any time."""
+        return {model for model, _ in self._rows}
+
+    def tiers(self, model: str, on: date) -> list[str]:
+        """The tiers whose price is known on that day, without the rows for long contexts."""
+        return sorted(
+            tier
+            for (name, tier), rows in self._rows.items()
+            if name == model and not tier.endswith(LONG) and any(row.effective_from <= on for row in rows)
+        )
+
     def bill(self, model: str, usage: Usage, on: date) -> Bill:
         """The exact cost by the tier that the response names, at long-context rates where they apply.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pressroom.batches.read_input import PromptOptions
+from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput
 from tests.unit.batches.reading import CHAT, PICTURES, complaints, prompts, read
 
@@ -61,8 +62,9 @@ def test_reasoning_models_get_the_limit_by_its_new_name(tmp_path: Path) -> None:
         ),
         (
             PromptOptions(model="gpt-4o-mni"),
-            'model: is not in the catalog (got "gpt-4o-mni"). Did you mean gpt-4o-mini? If not: name the endpoint too '
-            "(url), or give a file in the batch format",
+            'model: is not in the catalog (got "gpt-4o-mni"). Did you mean gpt-4o-mini? There are: '
+            f"{', '.join(catalog().priced())}. An operator adds a model with its price as docs/catalog.md says; one "
+            "that has a price needs its endpoint too (url)",
         ),
         (
             replace(CHAT, size="256x256"),

@@ -8,7 +8,8 @@ import pytest
 
 from pressroom.catalog.load import catalog
 from pressroom.jobs.check import NewJobDraft, RequestChecker
-from pressroom.money.price_book import catalog_price_book
+from pressroom.money.price_book import PriceBook, catalog_price_book
+from pressroom.money.prices import PriceRow
 from pressroom.settings import OPENAI_BASE_URL, SANDBOX
 
 CHAT = "/v1/chat/completions"
@@ -53,12 +54,27 @@ def test_unsupported_urls_name_the_supported_ones() -> None:
     ]
 
 
-def test_a_mistyped_model_gets_a_suggestion() -> None:
+def test_an_unknown_model_gets_a_suggestion_and_all_there_are() -> None:
     (said,) = complaints(CHAT, chat(model="gpt-4o-mni"))
-    assert said.startswith(
-        "model: no price is known for service tier 'default' on 2026-11-22 (got gpt-4o-mni). "
-        "Did you mean gpt-4o-mini? If not: Add a row"
+    assert said == (
+        'model: is not a known model (got "gpt-4o-mni"). Did you mean gpt-4o-mini? There are: gpt-4o-mini, gpt-6-luna, '
+        "gpt-5.6-luna, gpt-5.4-mini, gpt-5.4-nano. An operator adds a model with its price as docs/catalog.md says"
     )
+    (said,) = complaints(IMAGES, {"model": "xyz", "prompt": "a cat"}, OPENAI_BASE_URL)
+    assert "There are: gpt-image-1" in said
+    assert "dall-e" not in said  # shut down there
+
+
+def test_models_that_an_operator_priced_are_among_those_there_are() -> None:
+    price = PriceRow(1, "own-model", "default", date(2026, 1, 1), input_usd=Decimal(1), output_usd=Decimal(1))
+    found = RequestChecker(PriceBook([price]), catalog(), SANDBOX, TODAY).check(CHAT, chat(model="own-modl"))
+    assert isinstance(found, list)
+    assert "Did you mean own-model? There are: own-model, gpt-4o-mini" in found[0].remedy
+
+
+def test_a_model_without_a_price_is_refused() -> None:
+    (said,) = complaints(IMAGES, {"model": "dall-e-3", "prompt": "a cat"})
+    assert said.startswith('model: has no known price on 2026-11-22 (got "dall-e-3"). Ask for one of: dall-e-2, gpt-im')
 
 
 def test_everything_wrong_shows_at_once() -> None:
@@ -76,9 +92,11 @@ def test_a_model_that_is_gone_is_refused_where_it_is_gone(on: date) -> None:
     assert complaints(IMAGES, body, SANDBOX, on) == []
 
 
-def test_a_tier_without_a_price_is_refused() -> None:
-    (said,) = complaints(CHAT, chat(service_tier="scale"))
-    assert said.startswith("model: no price is known for service tier 'scale'")
+def test_a_tier_without_a_price_is_refused_with_those_that_have_one() -> None:
+    assert complaints(CHAT, chat(service_tier="scale")) == [
+        'service_tier: has no known price for gpt-4o-mini (got "scale"). Leave it out, or give one of: default, '
+        "priority. An operator adds a price as docs/catalog.md says"
+    ]
 
 
 def test_a_size_without_a_price_is_refused() -> None:
