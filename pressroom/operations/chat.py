@@ -5,11 +5,11 @@ How tokens are estimated (no tokenizer: half of the ingest budget would go to it
                      catalog's typical figure for each picture
     input, at most   every byte of text, 8 for each message, 16 for the frame, the catalog's largest figure for each
                      picture (a token is at least one byte)
-    both             never more than the model's context
     output, likely   the model's typical answer, or the limit asked for where that is lower
     output, at most  the limit asked for, else the model's maximum
 `tokens` is what the provider's TPM account takes: the likely input plus the limit asked for (it is charged in full,
-used or not), or plus the likely output where none was asked for. Output counts n times.
+used or not), or plus the likely output where none was asked for. Output counts n times. Nothing is cut off at the model's
+context: an endpoint may take more than the catalog says, and would bill it. What is certainly beyond it is refused.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,14 @@ from pressroom.money.cost import UnpricedUsage, per_million
 from pressroom.money.prices import LONG, PriceRow
 from pressroom.operations import checks
 from pressroom.operations.base import Body, Estimate, MalformedReply, Reply, Usage
-from pressroom.operations.messages import Size, json_length, measure, message_problems
+from pressroom.operations.messages import (
+    LONGEST_TOKEN_BYTES,
+    Size,
+    json_length,
+    least_tokens,
+    measure,
+    message_problems,
+)
 from pressroom.operations.replies import count, object_at, required_count, served_tier
 
 URL = "/v1/chat/completions"
@@ -137,8 +144,8 @@ class Chat:
         for name in _SENT_AS_TEXT:
             if body.get(name) is not None:
                 size.text_bytes += json_length(body[name])
-        bound_in = _within_context(_input_bound(size), entry)
-        likely_in = _within_context(-(-size.text_bytes // 4) + 4 * size.messages + 3 + size.image_tokens, entry)
+        bound_in = _input_bound(size)
+        likely_in = -(-size.text_bytes // 4) + 4 * size.messages + 3 + size.image_tokens
         limit = output_limit(body)
         typical = (entry.typical_output_tokens if entry is not None else None) or TYPICAL_OUTPUT_TOKENS
         choices = body.get("n") or 1
@@ -183,6 +190,8 @@ def _across_fields(body: Body, entry: CatalogModel | None) -> list[Problem]:
         found.append(Problem("top_logprobs", "needs logprobs", 'Add "logprobs": true, or leave top_logprobs out'))
     if entry is None:
         return found
+    if entry.context_tokens is not None and (tokens := least_tokens(body["messages"])) > entry.context_tokens:
+        found.append(_beyond_context(tokens, entry.name, entry.context_tokens))
     if URL not in entry.endpoints:
         remedy = f"Send it to one of: {', '.join(entry.endpoints)}"
         found.append(Problem("model", f"is not served at {URL}", remedy, value=entry.name))
@@ -197,17 +206,21 @@ def _across_fields(body: Body, entry: CatalogModel | None) -> list[Problem]:
     return found
 
 
+def _beyond_context(tokens: int, model: str, context: int) -> Problem:
+    reason = f"cannot fit into the {context:,} tokens of {model}"
+    remedy = (
+        f"Shorten the texts, or split the request; tokens are {LONGEST_TOKEN_BYTES} bytes long at most and 4 mostly"
+    )
+    value = f"{tokens:,} tokens at least"
+    return Problem("messages", reason, remedy, value=value, code="context_length_exceeded")
+
+
 def _max_output(entry: CatalogModel | None) -> int:
     return (entry.max_output_tokens if entry is not None else None) or MAX_OUTPUT_TOKENS
 
 
 def _input_bound(size: Size) -> int:
     return size.text_bytes + _MESSAGE_BOUND * size.messages + _FRAME_BOUND + size.image_tokens_bound
-
-
-def _within_context(tokens: int, entry: CatalogModel | None) -> int:
-    context = entry.context_tokens if entry is not None else None
-    return tokens if context is None else min(tokens, context)
 
 
 def _cost(price: PriceRow, entry: CatalogModel | None, tokens_in: int, tokens_out: int, *, bound: bool) -> Decimal:

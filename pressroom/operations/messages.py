@@ -21,6 +21,9 @@ PART_FIELDS: dict[str, tuple[str, type]] = {
 }
 """The field that each type of content part must carry, and its JSON type."""
 
+LONGEST_TOKEN_BYTES = 128
+"""No token of the provider's vocabularies (cl100k, o200k) is longer: 128 spaces are one. Words are far shorter."""
+
 _PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _SPEAKS_WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _UNKNOWN_VISION = (1_229, 48_169)
@@ -112,6 +115,18 @@ def _image_url(field: str, image: Any) -> Problem | None:
 def utf8_length(text: str) -> int:
     """Bytes of the text in UTF-8, without encoding it where that is not needed. Lone surrogates count three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def least_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Tokens that the texts of messages without problems take for certain, whatever the tokenizer makes of them."""
+    size = 0
+    for message in messages:
+        content = message.get("content")
+        if type(content) is str:
+            size += len(content)
+        elif content is not None:
+            size += sum(len(part["text"]) for part in content if part["type"] == "text")
+    return size // LONGEST_TOKEN_BYTES
 
 
 def json_length(value: Any) -> int:

@@ -119,10 +119,28 @@ def test_n_multiplies_the_output() -> None:
     assert CHAT.estimate(_body(n=3, max_tokens=100), PRICE).tokens == 9 + 300
 
 
-def test_the_limit_of_the_context_bounds_the_bill() -> None:
-    huge = _body(messages=[{"role": "user", "content": "a" * 1_000_000}], max_tokens=1)
+def test_an_estimate_is_never_cut_off_below_what_would_be_billed() -> None:
+    estimate = CHAT.estimate(_body(messages=[{"role": "user", "content": "a" * 1_000_000}], max_tokens=1), PRICE)
 
-    assert CHAT.estimate(huge, PRICE).cost_usd == Decimal(128_000 * 15 + 60) / 10**8
+    assert estimate.tokens == 250_000 + 4 + 3 + 1
+    assert estimate.expected_usd == Decimal(250_007 * 15 + 60) / 10**8
+    assert estimate.cost_usd == Decimal((1_000_000 + 8 + 16) * 15 + 60) / 10**8
+
+
+@pytest.mark.parametrize("as_parts", [False, True])
+def test_texts_that_cannot_fit_into_the_context_are_refused_and_what_might_is_not(as_parts: bool) -> None:
+    def problems(characters: int, model: str = "gpt-4o-mini") -> list[str]:
+        text = "a" * (characters // 2)
+        content = [{"type": "text", "text": text}] if as_parts else text
+        return list(map(str, CHAT.problems(_body(model=model, messages=[{"role": "user", "content": content}] * 2))))
+
+    assert problems(128_001 * 128) == [
+        "messages: cannot fit into the 128,000 tokens of gpt-4o-mini (got 128,001 tokens at least). "
+        "Shorten the texts, or split the request; tokens are 128 bytes long at most and 4 mostly"
+    ]
+    assert problems(128_000 * 128) == []
+    assert problems(128_001 * 128, "gpt-6-luna") == []
+    assert problems(128_001 * 128, "a-model-that-nobody-knows") == []
 
 
 def test_pictures_count_by_their_detail_and_not_by_their_base64() -> None:
