@@ -8,8 +8,9 @@ How tokens are estimated (no tokenizer: half of the ingest budget would go to it
     output, likely   the model's typical answer, or the limit asked for where that is lower
     output, at most  the limit asked for, else the model's maximum
 `tokens` is what the provider's TPM account takes: the likely input plus the limit asked for (it is charged in full,
-used or not), or plus the likely output where none was asked for. Output counts n times. Nothing is cut off at the model's
-context: an endpoint may take more than the catalog says, and would bill it. What is certainly beyond it is refused.
+used or not), or plus the likely output where none was asked for. Output counts n times. Nothing is cut off at the
+model's context: an endpoint may take more than the catalog says, and would bill it. What is certainly beyond it is
+refused.
 """
 
 from collections.abc import Mapping
