@@ -25,8 +25,10 @@ def show_detail(found: JobDetail, *, bucket: str) -> None:
     if job.batch_id is not None:
         answer(f"{show_id('batch', job.batch_id)}, line {job.line_no}, custom_id {job.custom_id}")
     answer(f"created {moment(job.created_at)}, started {moment(job.started_at)}, finished {moment(job.finished_at)}")
+    if job.waiting_because is not None:
+        answer(f"waits: {job.waiting_because}")
     if job.run_at is not None:
-        answer(f"waits until {moment(job.run_at)}")
+        answer(f"starts no sooner than {moment(job.run_at)}")
     if job.superseded_by is not None:
         answer(f"retried as {show_id('job', job.superseded_by)}")
     answer(

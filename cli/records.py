@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from cli.wording import moment, usd
+from cli.wording import moment, shortened, usd
 
 if TYPE_CHECKING:
     from pressroom.jobs.queries import BatchProgress, BatchRow, JobDetail, JobRow
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SANDBOX = "SANDBOX"
 
 BATCH_COLUMNS = ("BATCH", "STATE", "DONE", "TOTAL", "FAILED", "COST", "AT RISK", "CREATED", "INPUT", "")
-JOB_COLUMNS = ("JOB", "STATE", "MODEL", "LINE", "CUSTOM ID", "CALLS", "COST", "ERROR", "CREATED")
+JOB_COLUMNS = ("JOB", "STATE", "MODEL", "LINE", "CUSTOM ID", "CALLS", "COST", "ERROR", "CREATED", "WAITS")
 NUMBERS = ("DONE", "TOTAL", "FAILED", "COST", "AT RISK", "CALLS", "LINE", "INPUT TOKENS", "OUTPUT TOKENS", "IMAGES")
 
 
@@ -76,6 +76,7 @@ def job_cells(job: JobRow) -> list[str]:
         usd(job.cost_usd),
         job.error_code or "-",
         moment(job.created_at),
+        shortened(job.waiting_because or ""),
     ]
 
 

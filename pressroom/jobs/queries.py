@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from models import DEFAULT_PROJECT_ID, BatchState, JobState
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
+from pressroom.jobs import waiting
 from pressroom.jobs.selection import Selection
 
 # A batch goes to one provider, so its first line tells which.
@@ -100,7 +101,7 @@ class BatchProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as lists show it."""
+    """A job as lists show it. `waiting_because` says in words why a queued one has not started."""
 
     id: UUID
     batch_id: UUID | None
@@ -122,6 +123,7 @@ class JobRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    waiting_because: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +244,8 @@ def batch_progress(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchP
     if not batch.unfinished:
         return BatchProgress(batch, 0, 0, 0)
     out = {row.state: row.n for row in conn.execute(_OUT, {"batch": batch_id})}
-    waiting = conn.execute(_IN_BACKOFF, {"batch": batch_id}).scalar_one()
-    return BatchProgress(batch, running=out.get("running", 0), leased=out.get("leased", 0), waiting=waiting)
+    paused = conn.execute(_IN_BACKOFF, {"batch": batch_id}).scalar_one()
+    return BatchProgress(batch, running=out.get("running", 0), leased=out.get("leased", 0), waiting=paused)
 
 
 def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UUID | None = None) -> list[JobRow]:
@@ -252,10 +254,12 @@ def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UU
     if before is not None:
         where += " AND j.id < :before"
     query = f"""
-        SELECT {_JOB_COLUMNS} FROM jobs j JOIN deployments d ON d.id = j.deployment_id
+        SELECT {_JOB_COLUMNS}, {waiting.COLUMNS}
+        FROM jobs j JOIN deployments d ON d.id = j.deployment_id {waiting.JOINS}
         WHERE {where} ORDER BY j.id DESC LIMIT :limit
     """  # noqa: S608  (conditions come from Selection, values are bound)
-    return [JobRow(**row._mapping) for row in conn.execute(text(query), bound | {"limit": limit, "before": before})]
+    rows = conn.execute(text(query), bound | {"limit": limit, "before": before}).mappings().all()
+    return [JobRow(**row) for row in waiting.with_reasons(conn, [dict(row) for row in rows])]
 
 
 def count_jobs(conn: Connection, which: Selection) -> dict[str, int]:
@@ -268,14 +272,14 @@ def count_jobs(conn: Connection, which: Selection) -> dict[str, int]:
 def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:
     """One job with its request, answer, attempts and artifacts. Raises NotFound."""
     query = f"""
-        SELECT {_JOB_COLUMNS}, q.body AS request, r.status_code, r.body AS answer, r.error
-        FROM jobs j JOIN deployments d ON d.id = j.deployment_id JOIN job_requests q ON q.job_id = j.id
+        SELECT {_JOB_COLUMNS}, {waiting.COLUMNS}, q.body AS request, r.status_code, r.body AS answer, r.error
+        FROM jobs j JOIN deployments d ON d.id = j.deployment_id {waiting.JOINS} JOIN job_requests q ON q.job_id = j.id
         LEFT JOIN job_results r ON r.job_id = j.id WHERE j.id = :id AND j.project_id = :project_id
     """  # noqa: S608
     row = conn.execute(text(query), {"id": job_id, "project_id": project_id}).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no job {show_id('job', job_id)}: `pressroom jobs list` shows the newest")
-    rest = dict(row)
+    [rest] = waiting.with_reasons(conn, [dict(row)])
     body, status_code, answer, error = (rest.pop(name) for name in ("request", "status_code", "answer", "error"))
     return JobDetail(
         job=JobRow(**rest),

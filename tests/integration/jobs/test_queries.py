@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Engine, text
 from models import DEFAULT_PROJECT_ID, JobState, PriorityClass
 from pressroom.errors import InvalidInput, NotFound
 from pressroom.ids import new_id, show_id
-from pressroom.jobs import deployments, queries, spending
+from pressroom.jobs import deployments, queries, spending, waiting
 from pressroom.jobs.end_early import cancel
 from pressroom.jobs.resolve import find_deployments
 from pressroom.jobs.selection import Selection
 from pressroom.jobs.stop_deployment import stop_deployment
 from pressroom.jobs.submit import Destination, NewJob, insert_jobs
+from pressroom.jobs.workers import register
 from pressroom.limits.pool_limits import parse_limit
 from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.operations.base import Estimate
@@ -116,6 +117,56 @@ def test_jobs_are_filtered_and_paged(conn: Connection) -> None:
     cancel(conn, texts)
     cancelled = Selection(DEFAULT_PROJECT_ID, states=[JobState.CANCELLED], error_code="cancelled")
     assert queries.count_jobs(conn, cancelled) == {"cancelled": 3}
+
+
+def test_a_queued_job_says_why_it_waits(conn: Connection, redis_url: str) -> None:
+    batch_id = submit(conn, 6, 1)
+    due, expired, retried, third, second, first, _ = jobs_of(conn, batch_id)
+    mine = Selection(DEFAULT_PROJECT_ID, batch_id=batch_id)
+
+    def reasons() -> list[str | None]:
+        return [job.waiting_because for job in reversed(queries.list_jobs(conn, mine))]
+
+    assert reasons() == ["no worker is running"] * 7
+    register(conn, host="here", pid=1)
+    for job, change in (
+        (due, "run_at = clock_timestamp() - interval '1 second'"),
+        (expired, "deadline = clock_timestamp() - interval '1 second'"),
+        (retried, "run_at = now() + interval '1 minute', error_code = 'timeout'"),
+        (second, "priority = -1"),
+        (first, "priority = -2"),
+    ):
+        conn.execute(text(f"UPDATE jobs SET {change} WHERE id = :id"), {"id": job})
+    lines = ["1 job is before it", "next in turn"]
+    with redis.Redis.from_url(redis_url) as client:
+        stop_deployment(
+            conn, LimiterAdmin(client), deployments.find_deployment(conn, SANDBOX, "dall-e-2").id, "no money"
+        )
+    assert reasons() == [
+        "its time has come",
+        "its deadline has passed: it is about to expire",
+        "retry after timeout",
+        "2 jobs are before it",
+        *lines,
+        "dall-e-2 is paused: no money",
+    ]
+    assert queries.find_job(conn, DEFAULT_PROJECT_ID, third).job.waiting_because == "2 jobs are before it"
+
+    conn.execute(text("UPDATE deployments SET paused_at = NULL"))
+    conn.execute(text("UPDATE pools SET paused_at = now(), pause_reason = 'tea' WHERE name LIKE '%gpt-4o-mini'"))
+    assert "gpt-4o-mini is paused: tea" in (reasons()[4] or "")
+    cancel(conn, mine)
+    assert reasons() == [None] * 7
+
+
+def test_the_places_of_a_long_queue_are_not_counted_to_its_end(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "COUNTED", 3)
+    batch_id = submit(conn, 5)
+    register(conn, host="here", pid=1)
+    seen = [j.waiting_because for j in queries.list_jobs(conn, Selection(DEFAULT_PROJECT_ID, batch_id=batch_id))]
+    assert seen[:3] == ["more than 3 jobs are before it", "more than 3 jobs are before it", "2 jobs are before it"]
 
 
 def test_a_job_comes_with_its_request_attempts_and_artifacts(conn: Connection) -> None:
@@ -235,5 +286,5 @@ def test_a_paused_deployment_says_why_and_what_waits_for_it(conn: Connection, re
 
 def test_an_unknown_deployment_names_the_known_ones(conn: Connection) -> None:
     deployments.ensure_deployment(conn, SANDBOX, "dall-e-2")
-    with pytest.raises(NotFound, match="known there are dall-e-2"):
+    with pytest.raises(NotFound, match="known( there are|:) dall-e-2"):
         deployments.find_deployment(conn, SANDBOX, "dall-e-9")

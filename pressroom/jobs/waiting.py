@@ -1,0 +1,96 @@
+"""Why a queued job has not started: what the books know of it, in words, the strongest reason first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from pressroom.jobs.workers import alive
+
+COUNTED = 10_000
+"""Places in a queue are told up to here: telling the millionth would read a million rows."""
+
+# The order in which a flow is served (dispatch), and nothing else of the table is read.
+_PLACES = text(
+    """
+    SELECT x.id, x.place FROM unnest(CAST(:flows AS bigint[])) AS f (id) CROSS JOIN LATERAL (
+      SELECT r.id, row_number() OVER (ORDER BY r.priority, r.deadline, r.id) AS place FROM (
+        SELECT j.id, j.priority, j.deadline FROM jobs j
+        WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
+          AND (j.deadline IS NULL OR j.deadline > now())
+        ORDER BY j.priority, j.deadline, j.id LIMIT :counted) r) x
+    WHERE x.id = ANY(CAST(:jobs AS uuid[]))
+    """
+)
+
+COLUMNS = """
+    j.flow_id, d.paused_at IS NOT NULL AS deployment_paused, d.pause_reason AS deployment_reason,
+    p.paused_at IS NOT NULL AS pool_paused, p.pause_reason AS pool_reason, p.name AS pool, f.paused AS flow_paused,
+    clock_timestamp() AS read_at
+"""
+JOINS = "JOIN pools p ON p.id = d.pool_id JOIN flows f ON f.id = j.flow_id"
+"""What the reasons are read from, beside `jobs j` and `deployments d`."""
+
+_TAKEN_OUT = (
+    "flow_id",
+    "deployment_paused",
+    "deployment_reason",
+    "pool_paused",
+    "pool_reason",
+    "pool",
+    "flow_paused",
+    "read_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queues:
+    """Whether anybody works, and the places of jobs that are next in turn."""
+
+    workers: bool
+    places: Mapping[UUID, int]
+
+
+def with_reasons(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with `waiting_because` in the place of COLUMNS; null for jobs that are not queued. Two more queries."""
+    queued = [row for row in rows if row["state"] == "queued"]
+    queues = _read_queues(conn, queued) if queued else _Queues(True, {})
+    return [
+        {name: value for name, value in row.items() if name not in _TAKEN_OUT} | {"waiting_because": _why(row, queues)}
+        for row in rows
+    ]
+
+
+def _read_queues(conn: Connection, queued: Sequence[Mapping[str, Any]]) -> _Queues:
+    ready = [row for row in queued if row["run_at"] is None]
+    flows = sorted({row["flow_id"] for row in ready})
+    bound = {"flows": flows, "jobs": [row["id"] for row in ready], "counted": COUNTED}
+    places = {row.id: row.place for row in conn.execute(_PLACES, bound)} if ready else {}
+    return _Queues(bool(alive(conn)), places)
+
+
+def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
+    if row["state"] != "queued":
+        return None
+    now: datetime = row["read_at"]
+    if row["deadline"] is not None and row["deadline"] <= now:
+        return "its deadline has passed: it is about to expire"
+    if row["deployment_paused"]:
+        return f"{row['model']} is paused: {row['deployment_reason'] or 'no reason given'}"
+    if row["pool_paused"]:
+        return f"the limit group {row['pool']} is paused: {row['pool_reason'] or 'no reason given'}"
+    if row["flow_paused"]:
+        return "its project's jobs of this class are paused"
+    if row["run_at"] is not None and row["run_at"] > now:
+        return f"retry after {row['error_code']}" if row["error_code"] else "its time has not come"
+    if not queues.workers:
+        return "no worker is running"
+    if row["run_at"] is not None:
+        return "its time has come"
+    place = queues.places.get(row["id"])
+    if place is None:
+        return f"more than {COUNTED:,} jobs are before it"
+    return "next in turn" if place == 1 else "1 job is before it" if place == 2 else f"{place - 1:,} jobs are before it"
