@@ -63,24 +63,18 @@ def costs(
     if as_json:
         answer_json([records.cost_record(names, row) for row in rows])
         return
-    _show(names, rows)
+    show_costs(names, rows)
 
 
-def _show(names: list[str], rows: list[CostRow]) -> None:
-    columns = [
-        *(name.upper() for name in names),
-        "CALLS",
-        "INPUT TOKENS",
-        "OUTPUT TOKENS",
-        "IMAGES",
-        "COST",
-        "AT RISK",
-        "",
-    ]
+def show_costs(names: list[str], rows: list[CostRow]) -> None:
+    """Print the table and its totals."""
+    # Batches keep their cost alone: calls and units are counted by day, model and project.
+    units = [] if names == ["batch"] else ["CALLS", "INPUT TOKENS", "OUTPUT TOKENS", "IMAGES"]
+    columns = [*(name.upper() for name in names), *units, "COST", "AT RISK", ""]
     table = [
         [
             *row.key,
-            *(_number(value) for value in (row.calls, row.input_tokens, row.output_tokens, row.images)),
+            *(_counts(row) if units else []),
             usd(row.cost_usd),
             usd(row.at_risk_usd),
             "SANDBOX" if row.is_sandbox else "",
@@ -95,5 +89,6 @@ def _show(names: list[str], rows: list[CostRow]) -> None:
             answer(f"{label}: {usd(spent)}, at risk {usd(risk)}")
 
 
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+def _counts(row: CostRow) -> list[str]:
+    counts = (row.calls, row.input_tokens, row.output_tokens, row.images)
+    return ["-" if value is None else f"{value:,}" for value in counts]

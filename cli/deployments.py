@@ -151,13 +151,15 @@ def _cells(row: DeploymentRow, status: PoolStatus) -> Iterator[list[str]]:
 def _limits(row: DeploymentRow, status: PoolStatus) -> Iterator[list[str]]:
     for name, one in status.dimensions.items():
         share = f"{one.factor:.0%}"
-        yield [f"{quantity(one.limit)} {name}", one.source, quantity(one.rate), quantity(one.used), share]
+        limit = quantity(one.limit, measured=one.source == "headers")
+        yield [f"{limit} {name}", one.source, quantity(one.rate), quantity(one.used), share]
     if not status.started:
         origin = {"setting": row.explicit_limits, "headers": row.learned_limits, "catalog": row.catalog_limits}
         for name, value in dataclasses.asdict(row.limits).items():
             if isinstance(value, int | float) and name not in ("burst_seconds", "concurrency"):
                 source = next((known for known, layer in origin.items() if name in layer), "-")
-                yield [f"{quantity(value)} {name}", source, "-", "-", "-"]
+                limit = quantity(value, measured=source == "headers")
+                yield [f"{limit} {name}", source, "-", "-", "-"]
     if row.limits.concurrency is not None:
         yield [f"{row.limits.concurrency:,} in flight", "setting", "-", "-", "-"]
 

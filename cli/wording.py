@@ -39,10 +39,12 @@ def moment(when: datetime | None) -> str:
     return "-" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def quantity(number: float | None) -> str:
-    """A limit or a rate: whole where it is large."""
+def quantity(number: float | None, *, measured: bool = False) -> str:
+    """A limit or a rate: whole where it is large. One that was measured has four digits that mean something."""
     if number is None:
         return "-"
+    if measured:
+        number = float(f"{number:.4g}")
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.1f}"
 
 

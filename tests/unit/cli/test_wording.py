@@ -42,6 +42,16 @@ def test_quantities_are_whole_where_large() -> None:
     assert [quantity(n) for n in (None, 0.9, 50.0, 1234.6)] == ["-", "0.9", "50", "1,235"]
 
 
+def test_a_measured_limit_is_not_told_more_exactly_than_it_is_known() -> None:
+    assert [quantity(n, measured=True) for n in (None, 0.9, 500.02, 200_004, 1_499_993.1)] == [
+        "-",
+        "0.9",
+        "500",
+        "200,000",
+        "1,500,000",
+    ]
+
+
 def test_long_text_is_shortened_to_fit() -> None:
     assert shortened("short", 5) == "short"
     assert shortened("a longer text", 8) == "a longe…"
