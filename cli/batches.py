@@ -8,7 +8,7 @@ import typer
 from cli import records
 from cli.context import load_settings, open_system
 from cli.exits import ExitCode
-from cli.options import Before, Json, Limit, Project, Yes, examples
+from cli.options import Before, Json, Limit, Project, Yes, examples, program
 from cli.terminal import answer, answer_json, answer_table, confirmed, say
 from cli.wording import count, duration, moment, usd
 
@@ -51,7 +51,7 @@ def list_(
         return
     answer_table(records.BATCH_COLUMNS, [records.batch_cells(row) for row in rows], right=records.NUMBERS)
     if len(rows) == limit:
-        say(f"more: pressroom batches list --before {records.batch_cells(rows[-1])[0]}")
+        say(f"more: {program()} batches list --before {records.batch_cells(rows[-1])[0]}")
 
 
 @group.command(
@@ -122,13 +122,17 @@ def output(
     project: Project = None,
 ) -> None:
     """Write a batch's output file again, from the books. Costs nothing; unfinished jobs are left out."""
-    from cli.results import write_results
+    from cli.results import Places, check_places, refuse_input_as_output, write_results
     from pressroom.ids import parse_id
     from pressroom.jobs import queries
+    from pressroom.jobs.batch_input import input_digest
 
+    places = Places(file, artifacts)
     with open_system(load_settings(ctx.obj)) as system:
         with system.engine.connect() as conn:
             owner = queries.find_project(conn, project)
             row = queries.find_batch(conn, owner, parse_id("batch", batch))
-        written = write_results(system, row.id, file, artifacts=artifacts)
+            refuse_input_as_output(file, input_digest(conn, row.id))
+        check_places(places, output_option="OUT.jsonl")
+        written = write_results(system, row.id, places)
     say(f"{count(written.lines, 'line')} in {file}")

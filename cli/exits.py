@@ -51,10 +51,10 @@ def _explain_server(error: BaseException) -> tuple[str, ExitCode] | None:
         if state in _UNDEFINED:
             return "the database is not at this version's schema: run `pressroom migrate`", ExitCode.COULD_NOT_RUN
         if state is None or state[:2] in ("08", "28", "3D", "53", "55", "57", "58"):
-            first = str(error.orig).strip().splitlines()[0]
+            first = str(error.orig).strip().splitlines()[0].rstrip(".")
             return f"PostgreSQL does not answer as it should: {first}. {_LOOK}", ExitCode.COULD_NOT_RUN
     if isinstance(error, RedisError):
-        return f"Redis does not answer as it should: {error}. {_LOOK}", ExitCode.COULD_NOT_RUN
+        return f"Redis does not answer as it should: {str(error).rstrip('.')}. {_LOOK}", ExitCode.COULD_NOT_RUN
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", ExitCode.COULD_NOT_RUN

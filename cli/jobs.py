@@ -13,7 +13,7 @@ from cli.context import System, load_settings, open_system
 from cli.exits import ExitCode
 from cli.job_detail import show_detail
 from cli.option_groups import grouped
-from cli.options import Before, Json, Limit, Project, Since, Until, Yes, examples
+from cli.options import Before, Json, Limit, Project, Since, Until, Yes, examples, program
 from cli.terminal import answer, answer_json, answer_table, confirmed, say
 from cli.wording import count, parse_time
 
@@ -169,7 +169,7 @@ def retry(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes =
         return
     answer(f"{count(queued, 'job')} queued again")
     if queued:
-        say("they start when workers run: `pressroom up`, or `pressroom run` with the same input")
+        say(f"they start when workers run: `{program()} up`, or `{program()} run` with the same input")
 
 
 def _chosen(system: System, which: JobFilter, ids: list[str] | None) -> Selection:

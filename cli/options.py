@@ -1,11 +1,16 @@
 """Options that mean the same in every command."""
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_NAME = "pressroom"
 
 Project = Annotated[
     str | None,
@@ -39,6 +44,17 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def program(started_as: str | None = None) -> str:
+    """What to type to start this program: its name where the PATH leads to it, else the path that was used."""
+    used = Path(started_as if started_as is not None else sys.argv[0])
+    if used.name != _NAME or not used.is_file():
+        return _NAME  # started some other way, as tests do
+    found = shutil.which(_NAME)
+    on_path = found is not None and os.path.samefile(found, used)
+    return _NAME if on_path else shlex.quote(str(used))
+
+
 def typed_again(arguments: Sequence[str]) -> str:
     """The command as it was typed, to take the same input up again: without what would submit it anew."""
-    return shlex.join(["pressroom", *(word for word in arguments[1:] if word != "--again")])
+    again = shlex.join(word for word in arguments[1:] if word != "--again")
+    return f"{program(arguments[0])} {again}"

@@ -105,14 +105,17 @@ class WorkerProcesses:
         """Of those that run."""
         return [w.process.pid for w in self._workers if w.process.poll() is None]
 
-    def tend(self) -> None:
-        """Start again what died, later each time. Raises CouldNotRun when none of them can stay alive."""
+    def tend(self, *, forgiving: bool = False) -> None:
+        """Start again what died, later each time. Raises CouldNotRun when none of them can stay alive.
+
+        While a server is away it is no fault of theirs that they cannot: with `forgiving`, that is not counted.
+        """
         now = time.monotonic()
         for worker in self._workers:
             if worker.process.poll() is None:
                 continue
             if worker.restart_at is None:
-                quick = now - worker.started < _QUICK_DEATH_SECONDS
+                quick = now - worker.started < _QUICK_DEATH_SECONDS and not forgiving
                 worker.quick_deaths = worker.quick_deaths + 1 if quick else 0
                 worker.restart_at = now + min(_LONGEST_RESTART_SECONDS, 0.5 * 2**worker.quick_deaths)
             elif now >= worker.restart_at:
@@ -146,7 +149,8 @@ class WorkerProcesses:
                 worker.process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return _spawn([sys.executable, "-m", "worker"], self._environment, self.log)
+        # Its log goes to stderr, in JSON lines; what Celery itself says on stdout is none of them.
+        return _spawn([sys.executable, "-m", "worker"], self._environment, self.log, with_stdout=False)
 
 
 @contextlib.contextmanager
@@ -180,13 +184,15 @@ def last_lines(path: Path, count: int = _TAIL_LINES) -> str:
     return "\n".join(lines[-count:]) or "(empty)"
 
 
-def _spawn(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: list[str], environment: Mapping[str, str], log: Path, *, with_stdout: bool = True
+) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=output if with_stdout else subprocess.DEVNULL,
             stderr=output,
             start_new_session=True,
         )

@@ -67,19 +67,20 @@ def run(  # noqa: PLR0913  (one parameter an option)
     the sandbox answers unless OPENAI_API_KEY is set. Ctrl-C leaves the batch resumable; the same input again resumes
     it instead of paying twice.
     """
+    from cli.limits import read_limits
+    from cli.results import Places
     from cli.run_batch import RunRequest, run_batch
     from cli.summary import show_summary
-    from pressroom.limits.pool_limits import parse_limits
 
     request = RunRequest(
         input=input_,
-        output=output if output is not None else input_.with_name(f"{input_.stem}.output.jsonl"),
+        places=Places(
+            output if output is not None else input_.with_name(f"{input_.stem}.output.jsonl"), artifacts, contact_sheet
+        ),
         inputs=inputs,
         batch=batch,
-        limits=parse_limits(limit or []),
+        limits=read_limits(limit or []),
         workers=workers,
-        artifacts=artifacts,
-        contact_sheet=contact_sheet,
         command=typed_again(sys.argv),
         again=False if again is None and yes else again,
     )

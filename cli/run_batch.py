@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,15 @@ import typer
 from cli.context import System, open_system
 from cli.exits import ExitCode
 from cli.input_options import BatchOptions, InputOptions
+from cli.limits import check_models, limits_in_force
+from cli.outages import POSTGRESQL, STORE, Outages
 from cli.processes import Sandbox, WorkerProcesses, interrupted_by_termination
 from cli.progress import SANDBOX_BANNER, progress_view
-from cli.results import Results, check_places, write_results
-from cli.summary import Summary, show_interrupted, show_stopped
+from cli.results import Places, Results, check_places, write_results
+from cli.stopping import resumable, show_paused
+from cli.summary import Summary
 from cli.terminal import confirmed, is_interactive, is_terminal_error, say
-from cli.watch import Stopped, watch
+from cli.watch import Stopped, Watch
 from cli.wording import count, usd
 
 if TYPE_CHECKING:
@@ -42,13 +45,11 @@ class RunRequest:
     """
 
     input: Path
-    output: Path
+    places: Places
     inputs: InputOptions = field(default_factory=InputOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
     limits: Mapping[str, PoolLimits] = field(default_factory=dict)
     workers: int = 2
-    artifacts: Path | None = None
-    contact_sheet: Path | None = None
     again: bool | None = None
     renew: bool = False
     keep_limits: bool = True
@@ -66,16 +67,22 @@ class _Taken:
     how: str
     done_before: int
 
+    @property
+    def batch(self) -> tuple[UUID, UUID]:
+        """Project id and batch id, as questions about it take them."""
+        return self.project_id, self.id
+
 
 def run_batch(settings: Settings, request: RunRequest) -> Summary:
-    """Run it to the end. Raises InvalidInput before anything is spent; exits as the summary or a stop says."""
+    """Run it to the end. Raises InvalidInput before anything is stored; exits as the summary or a stop says."""
     from pressroom.batches.ingest import fingerprint
     from pressroom.jobs.queries import database_time
 
     began = time.monotonic()
     prompts = request.inputs.prompt_options()
-    check_places(request.output, request.contact_sheet, request.artifacts)
+    check_places(request.places, input_file=request.input)
     mark = fingerprint(request.input, prompts, settings.provider)
+    check_models(request.limits, request.input, prompts)
     if not (settings.database_url and settings.redis_url and settings.s3_bucket):
         say(f"starting the local stack in {settings.data_dir} …")
     with interrupted_by_termination(), open_system(settings, create=True) as system:
@@ -83,50 +90,37 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
         options = request.batch.ingest_options(system.engine, system.settings)
         with system.engine.connect() as conn:
             work_began = database_time(conn)
-        with _limits(system, request):
-            taken = _take(system, request, options, mark)
-            if taken.how != "finished":
-                _work(system, request, taken)
-            results = write_results(
-                system, taken.id, request.output, artifacts=request.artifacts, contact_sheet=request.contact_sheet
+        taken = _take(system, request, options, mark)
+        outages = Outages(system)
+        with resumable(system, taken.batch, request.command):
+            results = _work_and_write(system, request, taken, outages)
+            return outages.insist(
+                lambda: _summary(system, request, taken, results, began=began, work_began=work_began), POSTGRESQL
             )
-        return _summary(system, request, taken, results, began=began, work_began=work_began)
 
 
-@contextlib.contextmanager
-def _limits(system: System, request: RunRequest) -> Iterator[None]:
-    """The limits asked for, in force before the first job is there to be started."""
-    from pressroom.jobs import deployments
-
-    before: dict[str, dict[str, float]] = {}
-    for model, limits in request.limits.items():
-        with system.engine.begin() as conn:
-            row = deployments.ensure_deployment(conn, system.settings.provider, model)
-            before[model] = row.explicit_limits
-            holds = deployments.replace_limits(conn, row, deployments.explicit_limits(limits))
-        system.limiter.set_limits(row.pool, holds)
-    try:
-        yield
-    finally:
-        if not request.keep_limits:
-            for model, explicit in before.items():
-                _restore(system, model, explicit)
+def _work_and_write(system: System, request: RunRequest, taken: _Taken, outages: Outages) -> Results:
+    """Everything after the batch is on the books: limits, workers, results."""
+    if taken.how != "finished":
+        outages.insist(lambda: _keep_input(system, request, taken), POSTGRESQL, STORE)
+        with limits_in_force(system, request.limits, keep=request.keep_limits):
+            _work(system, request, taken, outages)
+    return outages.insist(lambda: write_results(system, taken.id, request.places), POSTGRESQL, STORE)
 
 
-def _restore(system: System, model: str, explicit: dict[str, float]) -> None:
-    """As before this run."""
-    from pressroom.jobs import deployments
+def _keep_input(system: System, request: RunRequest, taken: _Taken) -> str:
+    """Put the input beside its results, unless it is there."""
+    from pressroom.batches.originals import store_input
+    from pressroom.jobs.batch_input import input_digest
 
-    with system.engine.begin() as conn:
-        row = deployments.find_deployment(conn, system.settings.provider, model)
-        holds = deployments.replace_limits(conn, row, explicit)
-    system.limiter.set_limits(row.pool, holds)
+    with system.engine.connect() as conn:
+        known = input_digest(conn, taken.id)
+    return known if known is not None else store_input(system.engine, system.store, request.input, taken.id)
 
 
 def _take(system: System, request: RunRequest, options: IngestOptions, mark: str) -> _Taken:
     """Find the batch of this input, or submit it. Exits when somebody who was asked declines."""
     from pressroom.batches.ingest import find_batches, ingest
-    from pressroom.batches.originals import store_input
     from pressroom.ids import show_id
 
     project = options.project_id
@@ -145,7 +139,6 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
         options=options,
         fingerprint=mark,
     )
-    store_input(system.engine, system.store, request.input, new.id)
     models = ", ".join(f"{number:,} {model}" for model, number in new.models.items())
     say(f"{show_id('batch', new.id)}: {count(new.total, 'job')} ({models}), about {usd(new.expected_usd)}")
     return _Taken(project, new.id, "new", 0)
@@ -172,7 +165,7 @@ def _take_up(batch: BatchRow, *, ask: bool) -> None:
         say(note)
 
 
-def _work(system: System, request: RunRequest, taken: _Taken) -> None:
+def _work(system: System, request: RunRequest, taken: _Taken, outages: Outages) -> None:
     """Run workers until every job ended. Exits when interrupted, or when nothing can move."""
     logs = system.settings.data_dir / "logs"
     with contextlib.ExitStack() as stack:
@@ -187,19 +180,26 @@ def _work(system: System, request: RunRequest, taken: _Taken) -> None:
         workers = stack.enter_context(WorkerProcesses(request.workers, environment, logs, settings=system.settings))
         view = progress_view(on_terminal=is_terminal_error())
         try:
-            end = watch(system, (taken.project_id, taken.id), workers, view)
+            end = Watch(system, taken.batch, outages).follow(workers, view)
         except KeyboardInterrupt:
-            say("stopping: calls on their way finish, the rest goes back to the queue (Ctrl-C again to stop at once)")
-            try:
-                workers.stop()
-            finally:
-                show_interrupted(system, (taken.project_id, taken.id), request.command)
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
+            _stop(workers)
+            raise
         if isinstance(end, Stopped):
             workers.stop()
-            show_stopped(end, request.command)
+            results = outages.insist(lambda: write_results(system, taken.id, request.places), POSTGRESQL, STORE)
+            show_paused(system, taken.batch, end.reasons, results, request.command)
             raise typer.Exit(ExitCode.COULD_NOT_RUN)
         workers.ask_to_stop()
+
+
+def _stop(workers: WorkerProcesses) -> None:
+    """In order, unless somebody cannot wait for that."""
+    say("stopping: calls on their way finish, the rest goes back to the queue (Ctrl-C again to cut them off)")
+    try:
+        workers.stop()
+    except KeyboardInterrupt:
+        say("stopping at once")
+        workers.kill()
 
 
 def _summary(

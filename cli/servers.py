@@ -12,6 +12,7 @@ import typer
 
 from cli.context import System, load_settings, open_system
 from cli.options import Json, Workers, examples
+from cli.outages import Outages
 from cli.processes import Sandbox, WorkerProcesses, interrupted_by_termination
 from cli.progress import SANDBOX_BANNER
 from cli.terminal import answer, answer_json, say
@@ -61,7 +62,7 @@ def up(ctx: typer.Context, *, workers: Workers = 2) -> None:
             with WorkerProcesses(workers, environment, logs, settings=settings) as running:
                 _show_connections(system, environment.get("PRESSROOM_SANDBOX_URL") or settings.sandbox_url)
                 say(f"{count(workers, 'worker')} running, log in {running.log}; Ctrl-C stops everything in order")
-                _tend(running)
+                _tend(running, Outages(system))
         finally:
             if answering is not None:
                 answering.stop()
@@ -74,11 +75,12 @@ def _sandbox(settings: Settings, logs: Path) -> Sandbox | None:
     return None if settings.sandbox_url is not None else Sandbox(logs)
 
 
-def _tend(running: WorkerProcesses) -> None:
-    """Until interrupted; that is the way this command ends."""
+def _tend(running: WorkerProcesses, outages: Outages) -> None:
+    """Until interrupted; that is the way this command ends. A server of the local stack that died comes back."""
     try:
         while True:
-            running.tend()
+            outages.look_after()
+            running.tend(forgiving=outages.any)
             time.sleep(_TEND_SECONDS)
     except KeyboardInterrupt:
         say("stopping: calls on their way finish, the rest stays queued (Ctrl-C again to stop at once)")

@@ -9,7 +9,7 @@ import typer
 from cli.context import load_settings, open_system
 from cli.input_options import BatchOptions, InputOptions
 from cli.option_groups import grouped
-from cli.options import InputFile, Json, examples
+from cli.options import InputFile, Json, examples, program
 from cli.terminal import answer, answer_json, say
 from cli.wording import count, usd
 
@@ -66,11 +66,11 @@ def submit(
             idle = not alive(conn)
     shown = show_id("batch", new.id)
     if idle:
-        say("no worker runs: the jobs stay queued until `pressroom up` or `pressroom worker` does")
+        say(f"no worker runs: the jobs stay queued until `{program()} up` or `{program()} worker` does")
     if as_json:
         record = {"batch_id": shown, "total": new.total, "models": new.models, "sandbox": settings.uses_sandbox}
         answer_json({**record, "est_cost_usd": new.est_cost_usd, "expected_usd": new.expected_usd})
         return
     label = "SANDBOX, nothing will be billed" if settings.uses_sandbox else f"{usd(new.est_cost_usd)} at most"
     answer(f"{shown}: {count(new.total, 'job')}, about {usd(new.expected_usd)} ({label})")
-    say(f"watch it with: pressroom batches show {shown}")
+    say(f"watch it with: {program()} batches show {shown}")

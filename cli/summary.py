@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from cli.exits import ExitCode
+from cli.options import program
 from cli.progress import SANDBOX_BANNER
-from cli.terminal import answer, answer_json, answer_table, say
+from cli.terminal import answer, answer_json, answer_table
 from cli.wording import count, duration, usd
 
 if TYPE_CHECKING:
-    from cli.context import System
     from cli.results import Results
-    from cli.watch import Stopped
     from pressroom.jobs.queries import BatchRow
     from pressroom.jobs.spending import ModelCost
 
@@ -155,42 +153,19 @@ def next_steps(summary: Summary) -> list[str]:
     """Commands that make sense now."""
     from pressroom.ids import show_id
 
-    batch = show_id("batch", summary.batch.id)
+    typed, batch = program(), show_id("batch", summary.batch.id)
     steps = []
     if summary.batch.succeeded < summary.batch.total:
         ended = [name for name in ("failed", "cancelled", "expired") if getattr(summary.batch, name)]
         states = " ".join(f"--state {name}" for name in ended)
         steps += [
-            f"pressroom jobs list --batch {batch} {states}",
-            f"pressroom jobs retry --batch {batch} {states}",
+            f"{typed} jobs list --batch {batch} {states}",
+            f"{typed} jobs retry --batch {batch} {states}",
             f"{summary.command}   (runs what was queued again)",
         ]
-    steps += [f"pressroom batches show {batch}", "pressroom costs --by model,day"]
+    steps += [f"{typed} batches show {batch}", f"{typed} costs --by model,day"]
     if summary.results.images and summary.results.artifacts is None:
         output = summary.results.output
         where = f"{shlex.quote(str(output))} --artifacts {shlex.quote(str(output.with_name('images')))}"
-        steps.insert(0, f"pressroom batches output {batch} {where}")
+        steps.insert(0, f"{typed} batches output {batch} {where}")
     return steps
-
-
-def show_interrupted(system: System, batch: tuple[UUID, UUID], command: str) -> None:
-    """Say how to go on after Ctrl-C."""
-    from pressroom.ids import show_id
-    from pressroom.jobs.queries import find_batch
-
-    with system.engine.connect() as conn:
-        row = find_batch(conn, *batch)
-    say(f"stopped: {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent; nothing is lost")
-    say(f"resume with:  {command}")
-    say(f"or give up:   pressroom batches cancel {show_id('batch', row.id)}")
-
-
-def show_stopped(end: Stopped, command: str) -> None:
-    """Say why nothing moves and how to go on."""
-    say(f"{count(end.seen.batch.unfinished, 'job')} cannot run now, and stay queued:")
-    for model, reason in end.reasons.items():
-        say(f"  {model}: {reason}")
-    say("put the cause right, then:")
-    for model in end.reasons:
-        say(f"  pressroom deployments resume {model}")
-    say(f"  {command}")

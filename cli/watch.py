@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from cli.outages import POSTGRESQL, REDIS, Outages
 from cli.progress import ProgressView, Snapshot
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cli.processes import WorkerProcesses
     from pressroom.jobs.progress import QuotaUse
     from pressroom.jobs.queries import BatchProgress
+    from pressroom.limits.pool_limits import PoolLimits
 
 _LOOK_SECONDS = 0.4
 
@@ -27,63 +29,83 @@ class Stopped:
     seen: BatchProgress
 
 
-def watch(
-    system: System, batch: tuple[UUID, UUID], workers: WorkerProcesses, view: ProgressView
-) -> BatchProgress | Stopped:
-    """Show progress of `batch` (project id, batch id) until all its jobs ended or every deployment it needs is stopped.
-
-    Raises CouldNotRun when the workers cannot stay alive.
-    """
-    from pressroom.jobs.progress import Pace, Stillness
-    from pressroom.jobs.queries import batch_progress
-
-    began = time.monotonic()
-    pace, stillness = Pace(), Stillness()
-    pools = _pools(system, batch[1])
-    try:
-        while True:
-            with system.engine.connect() as conn:
-                seen = batch_progress(conn, *batch)
-            now = time.monotonic()
-            pace.saw(now, seen.batch.done)
-            left = pace.seconds_left(seen.batch.unfinished)
-            view.show(Snapshot(seen, now - began, pace.per_second, left, _quotas(system, pools)))
-            if not seen.batch.unfinished:
-                return seen
-            if stillness.saw(now, seen.batch.done, running=seen.running):
-                reasons = _stop_reasons(system, batch[1])
-                if reasons is not None:
-                    return Stopped(reasons, seen)
-            workers.tend()
-            time.sleep(_LOOK_SECONDS)
-    finally:
-        view.close()
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    name: str
+    limits: PoolLimits
 
 
-def _pools(system: System, batch_id: UUID) -> dict[str, str]:
-    """The models that the batch still needs, with their pools."""
-    from pressroom.jobs.deployments import remaining
+class Watch:
+    """One batch (project id, batch id) and the workers that run it. Outages are waited for."""
 
-    with system.engine.connect() as conn:
-        return {one.model: one.pool for one in remaining(conn, batch_id)}
+    def __init__(self, system: System, batch: tuple[UUID, UUID], outages: Outages) -> None:
+        self._system, self._batch, self._outages = system, batch, outages
+        self._pools: Mapping[str, _Pool] | None = None
 
+    def follow(self, workers: WorkerProcesses, view: ProgressView) -> BatchProgress | Stopped:
+        """Show progress until all jobs ended or every deployment that they need is stopped.
 
-def _quotas(system: System, pools: dict[str, str]) -> Sequence[QuotaUse]:
-    from pressroom.jobs.progress import quota_use
+        Raises CouldNotRun when the workers cannot stay alive, or a server is away for minutes.
+        """
+        from pressroom.jobs.progress import Pace, Stillness
 
-    return [quota_use(model, system.limiter.status(pool)) for model, pool in pools.items()]
+        began = time.monotonic()
+        pace, stillness = Pace(), Stillness()
+        try:
+            while True:
+                self._outages.look_after()
+                seen = self._outages.ask(self._progress, POSTGRESQL)
+                if seen is not None:
+                    now = time.monotonic()
+                    pace.saw(now, seen.batch.done)
+                    left = pace.seconds_left(seen.batch.unfinished)
+                    view.show(Snapshot(seen, now - began, pace.per_second, left, self._quotas()))
+                    if not seen.batch.unfinished:
+                        return seen
+                    if stillness.saw(now, seen.batch.done, running=seen.running):
+                        reasons = self._outages.ask(self._stop_reasons, POSTGRESQL, REDIS)
+                        if reasons:
+                            return Stopped(reasons, seen)
+                workers.tend(forgiving=self._outages.any)
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            view.close()
 
+    def _progress(self) -> BatchProgress:
+        from pressroom.jobs.queries import batch_progress
 
-def _stop_reasons(system: System, batch_id: UUID) -> dict[str, str] | None:
-    """Why each model stands still; None as soon as one of them may move."""
-    from pressroom.jobs.deployments import remaining
+        with self._system.engine.connect() as conn:
+            return batch_progress(conn, *self._batch)
 
-    with system.engine.connect() as conn:
-        left = remaining(conn, batch_id)
-    reasons: dict[str, str] = {}
-    for one in left:
-        stopped = one.pause_reason if one.paused else system.limiter.status(one.pool).stopped_reason
-        if stopped is None and not one.paused:
-            return None
-        reasons[one.model] = stopped or "paused"
-    return reasons or None
+    def _quotas(self) -> Sequence[QuotaUse]:
+        if self._pools is None:
+            self._pools = self._outages.ask(self._find_pools, POSTGRESQL)
+        return self._outages.ask(self._use_quotas, REDIS) or []
+
+    def _find_pools(self) -> dict[str, _Pool]:
+        """Of the models that the batch still needs."""
+        from pressroom.jobs.deployments import list_deployments, remaining
+
+        with self._system.engine.connect() as conn:
+            limits = {row.pool: row.limits for row in list_deployments(conn)}
+            return {one.model: _Pool(one.pool, limits[one.pool]) for one in remaining(conn, self._batch[1])}
+
+    def _use_quotas(self) -> list[QuotaUse]:
+        from pressroom.jobs.progress import quota_use
+
+        limiter = self._system.limiter
+        return [quota_use(m, limiter.status(pool.name), pool.limits) for m, pool in (self._pools or {}).items()]
+
+    def _stop_reasons(self) -> dict[str, str]:
+        """Why each model stands still; empty as soon as one of them may move."""
+        from pressroom.jobs.deployments import remaining
+
+        with self._system.engine.connect() as conn:
+            left = remaining(conn, self._batch[1])
+        reasons: dict[str, str] = {}
+        for one in left:
+            stopped = one.pause_reason if one.paused else self._system.limiter.status(one.pool).stopped_reason
+            if stopped is None and not one.paused:
+                return {}
+            reasons[one.model] = stopped or "no reason was given"
+        return reasons

@@ -15,7 +15,7 @@ from pressroom.jobs.rates import DIMENSIONS, pool_limits
 from pressroom.jobs.resolve import resolve_deployments
 from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, PoolLimits
 from pressroom.limits.redis_limiter import LimiterAdmin
-from pressroom.settings import OPENAI_BASE_URL
+from pressroom.settings import OPENAI_BASE_URL, SANDBOX
 
 _LIST = """
     SELECT d.id, d.model, d.base_url, d.is_sandbox, p.name AS pool, p.explicit_limits, p.learned_limits,
@@ -83,8 +83,9 @@ def find_deployment(conn: Connection, base_url: str, model: str) -> DeploymentRo
     row = conn.execute(query, {"base_url": base_url, "model": model}).one_or_none()
     if row is None:
         known = ", ".join(one.model for one in list_deployments(conn) if one.base_url == base_url) or "none yet"
+        where = "the sandbox" if base_url == SANDBOX else base_url
         raise NotFound(
-            f"there is no deployment of {model!r} at {base_url}: known there are {known} "
+            f"no deployment of {model!r} at {where}; known: {known} "
             "(one is made when its first job is submitted, or its limits are set)"
         )
     return DeploymentRow(**row._mapping)
@@ -163,6 +164,13 @@ def resume_deployment(conn: Connection, deployment_id: int) -> bool:
         {"id": deployment_id},
     ).rowcount
     return lifted > 0
+
+
+def waiting_jobs(conn: Connection, deployment: DeploymentRow) -> int:
+    """Jobs that would start if the deployment could: queued in its pool, or leased and not yet called."""
+    query = text("SELECT coalesce(sum(waiting), 0)::bigint FROM leases WHERE deployment_id = :id AND waiting > 0")
+    leased: int = conn.execute(query, {"id": deployment.id}).scalar_one()
+    return deployment.queued + leased
 
 
 def remaining(conn: Connection, batch_id: UUID) -> list[Remaining]:

@@ -1,10 +1,10 @@
 """How fast a batch moves, how much of its quota it uses, and whether it can move at all. Pure; times are handed in."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pressroom.limits.messages import PoolStatus
+from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
 
 _WINDOW_SECONDS = 15.0
 _STALLED_SECONDS = 5.0
@@ -73,10 +73,17 @@ class QuotaUse:
         return self.rate / self.limit if self.limit else 0.0
 
 
-def quota_use(model: str, status: PoolStatus) -> QuotaUse:
-    """The dimension of which the largest share is in use; without limits none is named."""
-    stopped = status.stopped_reason
-    uses: Sequence[QuotaUse] = [
-        QuotaUse(model, name, one.rate, one.limit, status.rejected, stopped) for name, one in status.dimensions.items()
-    ]
-    return max(uses, key=lambda use: use.share, default=QuotaUse(model, rejected=status.rejected, stopped=stopped))
+def quota_use(model: str, status: PoolStatus, limits: PoolLimits | None = None) -> QuotaUse:
+    """The dimension of which the largest share is in use; without limits none is named.
+
+    `limits` are those on the books: what will hold where the limiter has no account of the pool yet.
+    """
+    stopped, rejected = status.stopped_reason, status.rejected
+    uses = [QuotaUse(model, name, one.rate, one.limit, rejected, stopped) for name, one in status.dimensions.items()]
+    if limits is not None:
+        if not uses:
+            known = {name: getattr(limits, name) for name in DIMENSIONS}
+            uses = [QuotaUse(model, name, 0.0, limit, rejected, stopped) for name, limit in known.items() if limit]
+        if limits.concurrency is not None:
+            uses.append(QuotaUse(model, "in flight", status.in_flight, limits.concurrency, rejected, stopped))
+    return max(uses, key=lambda use: use.share, default=QuotaUse(model, rejected=rejected, stopped=stopped))

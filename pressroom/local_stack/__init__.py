@@ -7,5 +7,14 @@ with LocalStack() as urls:
 from pressroom.local_stack.errors import LocalStackError
 from pressroom.local_stack.stack import LocalStack, ServerStatus, default_data_dir
 from pressroom.local_stack.urls import StackUrls
+from pressroom.local_stack.watch import StackGone, StackWatch
 
-__all__ = ["LocalStack", "LocalStackError", "ServerStatus", "StackUrls", "default_data_dir"]
+__all__ = [
+    "LocalStack",
+    "LocalStackError",
+    "ServerStatus",
+    "StackGone",
+    "StackUrls",
+    "StackWatch",
+    "default_data_dir",
+]

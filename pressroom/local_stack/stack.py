@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Literal, Protocol
 
 import psycopg
 import redis
@@ -160,6 +160,20 @@ class LocalStack:
         if state is None:
             return []
         return [self._status(server, state) for server in (self._postgres, self._valkey, self._s3)]
+
+    def ended(self) -> dict[str, Literal["died", "stopped"]]:
+        """Servers that do not run, and whether somebody stopped them; asks no server. Empty before the first start.
+
+        Whoever stops a server takes its pid file away.
+        """
+        state = self._directory.load()
+        if state is None:
+            return {}
+        return {
+            server.name: "died" if server.process(state).pid_file.exists() else "stopped"
+            for server in (self._postgres, self._valkey, self._s3)
+            if self._running_pid(server, state) is None
+        }
 
     def __enter__(self) -> StackUrls:
         return self.acquire()

@@ -146,6 +146,26 @@ def test_output_is_written_from_the_books(pressroom: Run, batch: str, tmp_path: 
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_output_never_takes_the_place_of_the_input(pressroom: Run, batch: str, prompts: str, tmp_path: Path) -> None:
+    alias = tmp_path / "alias.txt"
+    alias.symlink_to(prompts)
+    before = Path(prompts).read_bytes()
+    for name in (prompts, str(alias)):
+        refused = pressroom("batches", "output", batch, name, code=ExitCode.BAD_INPUT)
+        assert "OUT.jsonl: is the batch's own input" in refused.stderr
+    assert Path(prompts).read_bytes() == before
+
+
+def test_a_refused_run_leaves_no_limits_behind(pressroom: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    body = {"model": "dall-e-2", "prompt": "x"}
+    lines = [{"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": body}]
+    lines.append(lines[0] | {"custom_id": "b", "body": body | {"size": "3x3"}})
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    pressroom("run", str(path), "--limit", "dall-e-2:ipm=5", code=ExitCode.BAD_INPUT)
+    assert [row["explicit_limits"] for row in pressroom("deployments", "list", "--json")] in ([], [{}])
+
+
 def test_deployments_are_limited_paused_and_resumed(pressroom: Run, batch: str) -> None:
     pressroom("deployments", "set", "dall-e-2", "ipm=50", "concurrency=3")
     assert "none=" not in pressroom("deployments", "set", "dall-e-2", "concurrency=none", "rpm=60").stdout
@@ -155,7 +175,9 @@ def test_deployments_are_limited_paused_and_resumed(pressroom: Run, batch: str) 
     [row] = pressroom("deployments", "list", "--json")
     assert (row["paused"], row["pause_reason"]) == (True, "the printer is on fire")
     assert row["limiter"]["stopped_reason"] == "the printer is on fire"
-    assert "the printer is on fire" in pressroom("doctor").stdout
+    found = pressroom("doctor", code=ExitCode.COULD_NOT_RUN).stdout
+    assert "paused: the printer is on fire; 3 jobs waiting" in found
+    assert "deployments resume dall-e-2" in found
     pressroom("deployments", "resume", "dall-e-2")
     [row] = pressroom("deployments", "list", "--json")
     assert (row["paused"], row["limiter"]["stopped_reason"]) == (False, None)
@@ -166,7 +188,9 @@ def test_limits_may_be_set_before_the_first_job(pressroom: Run) -> None:
     [row] = pressroom("deployments", "list", "--json")
     assert (row["model"], row["explicit_limits"]) == ("gpt-4o-mini", {"rpm": 7.0})
     refused = pressroom("deployments", "pause", "dall-e-2", code=ExitCode.BAD_INPUT)
-    assert "known there are gpt-4o-mini" in refused.stderr
+    assert "no deployment of 'dall-e-2' at the sandbox; known: gpt-4o-mini" in refused.stderr
+    refused = pressroom("deployments", "set", "gpt-4o-mini", "rpm=0", code=ExitCode.BAD_INPUT)
+    assert "gpt-4o-mini rpm: must be more than 0" in refused.stderr
 
 
 def test_unknown_things_end_with_2(pressroom: Run) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli.exits import EXPLAINED, CouldNotRun, ExitCode, explain
 from cli.main import app
-from cli.options import typed_again
+from cli.options import program, typed_again
 from pressroom.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
 from pressroom.local_stack.errors import LocalStackError
 from pressroom.storage.errors import StorageUnavailable
@@ -100,6 +100,10 @@ def test_the_version_is_the_installed_one() -> None:
         (["nonsense"], "nonsense"),
         (["run", __file__, "--limit", "gpt-4o-mini"], "has no model or no limits"),
         (["run", __file__, "--limit", "gpt-4o-mini:rps=3"], "Use one of rpm"),
+        (["run", __file__, "--limit", "gpt-4o-mini:rpm=0"], "--limit gpt-4o-mini: rpm: must be more than 0"),
+        (["run", __file__, "--limit", "x:rpm=1", "--model", "dall-e-2"], "Its models are dall-e-2"),
+        (["run", __file__, "--output", __file__], "--output: is the same file as INPUT"),
+        (["run", __file__, "--output", "/proc/nowhere/x.jsonl"], "--output: cannot be written"),
         (["deployments", "set", "gpt-4o-mini", "rpm"], "NAME=NUMBER"),
         (["deployments", "set", "gpt-4o-mini", "rpm=fast"], "is not a number"),
         (["costs", "--by", "colour"], "Use any of model, day, project, batch"),
@@ -195,6 +199,19 @@ def test_a_defect_keeps_its_traceback() -> None:
 def test_what_to_type_again_leaves_out_what_would_pay_again() -> None:
     typed = ["/venv/bin/pressroom", "run", "my prompts.txt", "--model", "dall-e-2", "--again"]
     assert typed_again(typed) == "pressroom run 'my prompts.txt' --model dall-e-2"
+
+
+def test_what_to_type_next_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed = tmp_path / "my venv" / "pressroom"
+    installed.parent.mkdir()
+    installed.write_text("#!/bin/sh\n")
+    installed.chmod(0o755)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert program(str(installed)) == f"'{installed}'"
+    assert typed_again([str(installed), "run", "a.txt"]) == f"'{installed}' run a.txt"
+    monkeypatch.setenv("PATH", str(installed.parent))
+    assert program(str(installed)) == "pressroom"
+    assert program(str(tmp_path / "pytest")) == "pressroom"
 
 
 def test_the_demo_needs_its_examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cli.exits import ExitCode
 from cli.progress import Snapshot, plain_line
-from cli.results import Results, check_places
+from cli.results import Results
 from cli.summary import Summary, next_steps, show_summary
 from pressroom.jobs.progress import QuotaUse
 from pressroom.jobs.queries import BatchProgress, BatchRow
@@ -112,12 +112,3 @@ def test_progress_fits_one_line() -> None:
             "gpt-4o-mini stopped: out of money",
         ]
     )
-
-
-def test_results_that_could_not_be_written_are_found_before_the_run(tmp_path: Path) -> None:
-    output = tmp_path / "new" / "out.jsonl"
-    check_places(output, None, tmp_path / "pictures")
-    assert sorted(tmp_path.iterdir()) == [tmp_path / "new", tmp_path / "pictures"]
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
-        check_places(tmp_path / "file" / "out.jsonl", None, None)

@@ -1,0 +1,94 @@
+"""What a run says when it ends before its batch does: why, how far it got, what is at risk, and how to go on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import typer
+
+from cli.exits import ExitCode, explain
+from cli.options import program
+from cli.terminal import complain, say
+from cli.wording import count, usd
+
+if TYPE_CHECKING:
+    from cli.context import System
+    from cli.results import Results
+    from pressroom.jobs.cut_calls import OpenCalls
+    from pressroom.jobs.queries import BatchRow
+
+
+@contextlib.contextmanager
+def resumable(system: System, batch: tuple[UUID, UUID], command: str) -> Iterator[None]:
+    """Whatever ends the work inside for a foreseen reason is told with how to go on from there."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        explained = None if isinstance(error, typer.Exit) else explain(error)
+        if explained is None:
+            raise
+        message, code = explained
+        if code is not ExitCode.INTERRUPTED:
+            complain(message)
+        show_unfinished(system, batch, command)
+        raise typer.Exit(int(code)) from None
+
+
+def show_unfinished(system: System, batch: tuple[UUID, UUID], command: str) -> None:
+    """How far the batch is, what became of its calls, and how to go on. No worker of ours runs any more."""
+    from pressroom.ids import show_id
+    from pressroom.jobs.cut_calls import open_calls
+    from pressroom.jobs.queries import find_batch
+
+    shown = show_id("batch", batch[1])
+    try:
+        with system.engine.connect() as conn:
+            row, cut = find_batch(conn, *batch), open_calls(conn, batch[1])
+    except Exception as error:
+        if explain(error) is None:
+            raise
+        say(f"{shown} is on the books; how far it is cannot be told while PostgreSQL does not answer")
+    else:
+        for line in _facts(shown, row, cut):
+            say(line)
+        if row.unfinished:
+            say(f"or give up:   {program()} batches cancel {shown}")
+    say(f"resume with:  {command}")
+
+
+def _facts(shown: str, row: BatchRow, cut: OpenCalls) -> Iterator[str]:
+    risk = f", {usd(row.at_risk_usd)} at risk" if row.at_risk_usd else ""
+    yield f"{shown}: {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent{risk}"
+    if cut.calls:
+        yield (
+            f"{count(cut.calls, 'call')} without an answer on the books, cut off unless other workers make them: "
+            f"{usd(cut.est_cost_usd)} at most may be billed for nothing; these jobs will be called again"
+        )
+    elif row.unfinished:
+        yield "no call was cut off; what is not done is queued"
+
+
+def show_paused(
+    system: System, batch: tuple[UUID, UUID], reasons: Mapping[str, str], results: Results, command: str
+) -> None:
+    """Why nothing moves, what is done, and what to type, in order."""
+    from pressroom.ids import show_id
+    from pressroom.jobs.queries import find_batch
+
+    with system.engine.connect() as conn:
+        row = find_batch(conn, *batch)
+    shown, typed = show_id("batch", row.id), program()
+    say(f"{shown}: {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent")
+    say(f"{count(row.unfinished, 'job')} cannot run now, and stay queued:")
+    for model, reason in reasons.items():
+        say(f"  {model} is paused: {reason}")
+    say(f"output so far: {results.output} ({count(results.lines, 'line')})")
+    say("put the cause right, then type, in this order:")
+    for model in reasons:
+        say(f"  {typed} deployments resume {model}")
+    if row.failed:
+        say(f"  {typed} jobs retry --batch {shown} --state failed")
+    say(f"  {command}")
