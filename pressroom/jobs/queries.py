@@ -14,6 +14,7 @@ from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs import waiting
 from pressroom.jobs.selection import Selection
+from pressroom.operations.checks import shortened
 
 # A batch goes to one provider, so its first line tells which.
 _BATCH = """
@@ -181,7 +182,7 @@ def find_project(conn: Connection, name: str | None) -> UUID:
     found = conn.execute(text("SELECT id FROM projects WHERE name = :name"), {"name": name}).scalar_one_or_none()
     if found is None:
         known = ", ".join(conn.execute(text("SELECT name FROM projects ORDER BY name LIMIT 20")).scalars())
-        raise NotFound(f"there is no project {name!r}: the projects are {known}")
+        raise NotFound(f"there is no project {shortened(name)!r}: the projects are {known}")
     return UUID(str(found))
 
 
@@ -190,7 +191,8 @@ def parse_states(names: Sequence[str]) -> list[JobState]:
     known = [state.value for state in JobState]
     for name in names:
         if name not in known:
-            raise InvalidInput([Problem("state", "is not a job state", f"Use one of {', '.join(known)}", value=name)])
+            remedy = f"Use one of {', '.join(known)}"
+            raise InvalidInput([Problem("state", "is not a job state", remedy, value=shortened(name))])
     return [JobState(name) for name in names]
 
 
@@ -200,7 +202,7 @@ def parse_batch_states(names: Sequence[str]) -> list[BatchState]:
     for name in names:
         if name not in known:
             remedy = f"Use one of {', '.join(known)}"
-            raise InvalidInput([Problem("state", "is not a batch state", remedy, value=name)])
+            raise InvalidInput([Problem("state", "is not a batch state", remedy, value=shortened(name))])
     return [BatchState(name) for name in names]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from pressroom.errors import InvalidInput, Problem
 from pressroom.ids import show_id
+from pressroom.operations.checks import shortened
 
 
 class CostsBy(enum.StrEnum):
@@ -84,12 +85,16 @@ def parse_dimensions(asked: str) -> list[CostsBy]:
     known = ", ".join(by.value for by in CostsBy)
     for name in names:
         if name not in list(CostsBy):
-            raise InvalidInput([Problem("--by", "is not a dimension of costs", f"Use any of {known}", value=name)])
+            raise InvalidInput(
+                [Problem("--by", "is not a dimension of costs", f"Use any of {known}", value=shortened(name))]
+            )
     if not names or len(set(names)) != len(names):
-        raise InvalidInput([Problem("--by", "must name each dimension once", f"Use any of {known}", value=asked)])
+        raise InvalidInput(
+            [Problem("--by", "must name each dimension once", f"Use any of {known}", value=shortened(asked))]
+        )
     if CostsBy.BATCH in names and len(names) > 1:
         remedy = "Ask for batch by itself; costs by day and model are kept for all work together"
-        raise InvalidInput([Problem("--by", "cannot combine batch with others", remedy, value=asked)])
+        raise InvalidInput([Problem("--by", "cannot combine batch with others", remedy, value=shortened(asked))])
     return [CostsBy(name) for name in names]
 
 

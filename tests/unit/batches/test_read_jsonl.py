@@ -172,3 +172,12 @@ def test_colons_in_texts_are_no_keys(file: Path, text: str) -> None:
 def test_numbers_are_shown_as_they_were_written(file: Path) -> None:
     found = read(file, GOOD.replace(b'"a"', b"1180591620717411303424").replace(b'"POST"', b"1.50"))
     assert [problem.value for item in found for problem in item.problems] == ["1180591620717411303424", "1.50"]
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 100_000, ["y" * 100_000], {"z" * 100_000: 1}, 10**18], ids=["text", "list", "object", "number"]
+)
+@pytest.mark.parametrize("field", ["custom_id", "method", "url", "body"])
+def test_no_message_echoes_a_huge_value_whole(file: Path, field: str, value: object) -> None:
+    huge = line(**{field: value, "k" * 100_000: 1}).replace(b"1}", b"1," + b'"' + b"k" * 100_000 + b'":1}')
+    assert max(map(len, complaints(read(file, huge + b"\n" + orjson.dumps(value))))) < 300

@@ -10,6 +10,8 @@ from pressroom.catalog.load import catalog
 from pressroom.jobs.check import NewJobDraft, RequestChecker
 from pressroom.money.price_book import PriceBook, catalog_price_book
 from pressroom.money.prices import PriceRow
+from pressroom.operations.chat import _FIELDS as chat_fields
+from pressroom.operations.image_generate import _FIELDS as image_fields
 from pressroom.settings import OPENAI_BASE_URL, SANDBOX
 
 CHAT = "/v1/chat/completions"
@@ -115,3 +117,33 @@ def test_what_is_found_once_holds_for_the_next() -> None:
     same = checker()
     first, second = same.check(CHAT, chat()), same.check(CHAT, chat())
     assert first == second
+
+
+HUGE: tuple[Any, ...] = (
+    "x" * 100_000,
+    ["y" * 100_000],
+    {"z" * 100_000: 1},
+    10**3000,
+    [[0] * 10_000],
+    {"type": "t" * 9999},
+)
+
+
+@pytest.mark.parametrize("value", HUGE, ids=["text", "list", "object", "number", "lists", "type"])
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "dall-e-2", "gpt-image-1", "unheard-of"])
+def test_no_message_echoes_a_huge_value_whole(model: str, value: Any) -> None:
+    names = [*chat_fields, *image_fields, "messages", "prompt", "n", "size", "quality", "model"]
+    said = [text for name in names for url in (CHAT, IMAGES) for text in complaints(url, {"model": model, name: value})]
+    said += complaints(CHAT, chat(messages=[value, {"role": "user", "content": [value]}, {"role": value}]))
+    said += complaints(CHAT, chat(metadata={"k" * 100_000: value})) + complaints("/v1/" + "x" * 100_000, {})
+    said += complaints(CHAT, chat(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": value}]}]))
+    assert len(said) > 50
+    assert max(map(len, said)) < 400
+
+
+def test_a_quality_without_a_price_is_not_echoed_whole() -> None:
+    price = PriceRow(1, "own", "default", date(2026, 1, 1), per_image={"256x256": Decimal(1)})
+    body = {"model": "own", "prompt": "a cat", "size": "512x512", "quality": "q" * 100_000}
+    found = RequestChecker(PriceBook([price]), catalog(), SANDBOX, TODAY).check(IMAGES, body)
+    assert isinstance(found, list)
+    assert len(str(found[0])) < 400
