@@ -34,6 +34,7 @@ class WorkerLife:
     def __init__(self, servers: Servers) -> None:
         """Register, start the engine, and start beating and dispatching. Raises what a server that is down raises."""
         self._servers = servers
+        servers.parked.open()
         settings = servers.settings
         with servers.database.begin() as conn:
             worker_id = workers.register(conn, host=servers.host, pid=os.getpid())
@@ -124,6 +125,7 @@ class WorkerLife:
                 workers.sign_off(conn, worker_id)
         except SQLAlchemyError as error:
             _log.warning("worker.sign_off_failed", extra={"worker_id": str(worker_id), "error": str(error)})
+        self._servers.parked.close()
         _log.info("worker.stopped", extra={"worker_id": str(worker_id), "finished": finished})
         return finished
 

@@ -55,7 +55,7 @@ def alive(conn: Connection) -> list[tuple[str, int]]:
     """Host and pid of every worker that was heard of in the last half minute and has not stopped."""
     rows = conn.execute(
         text(
-            "SELECT host, pid FROM workers WHERE stopped_at IS NULL AND gave_up_at IS NULL"
+            "SELECT host, pid FROM workers WHERE stopped_at IS NULL AND gave_up_at IS NULL AND pid > 0"
             " AND heartbeat_at > now() - interval '30 seconds' ORDER BY started_at"
         )
     )

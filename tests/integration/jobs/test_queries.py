@@ -286,5 +286,5 @@ def test_a_paused_deployment_says_why_and_what_waits_for_it(conn: Connection, re
 
 def test_an_unknown_deployment_names_the_known_ones(conn: Connection) -> None:
     deployments.ensure_deployment(conn, SANDBOX, "dall-e-2")
-    with pytest.raises(NotFound, match="known( there are|:) dall-e-2"):
+    with pytest.raises(NotFound, match=r"known( there are|:) dall-e-2"):
         deployments.find_deployment(conn, SANDBOX, "dall-e-9")
