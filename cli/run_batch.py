@@ -92,19 +92,21 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
             work_began = database_time(conn)
         taken = _take(system, request, options, mark)
         outages = Outages(system)
-        with resumable(system, taken.batch, request.command):
-            results = _work_and_write(system, request, taken, outages)
+        watch = Watch(system, taken.batch, outages)
+        with resumable(system, taken.batch, request.command, last_seen=lambda: watch.seen):
+            results = _work_and_write(system, request, taken, (watch, outages))
             return outages.insist(
                 lambda: _summary(system, request, taken, results, began=began, work_began=work_began), POSTGRESQL
             )
 
 
-def _work_and_write(system: System, request: RunRequest, taken: _Taken, outages: Outages) -> Results:
+def _work_and_write(system: System, request: RunRequest, taken: _Taken, eyes: tuple[Watch, Outages]) -> Results:
     """Everything after the batch is on the books: limits, workers, results."""
+    outages = eyes[1]
     if taken.how != "finished":
         outages.insist(lambda: _keep_input(system, request, taken), POSTGRESQL, STORE)
         with limits_in_force(system, request.limits, keep=request.keep_limits):
-            _work(system, request, taken, outages)
+            _work(system, request, taken, eyes)
     return outages.insist(lambda: write_results(system, taken.id, request.places), POSTGRESQL, STORE)
 
 
@@ -165,8 +167,9 @@ def _take_up(batch: BatchRow, *, ask: bool) -> None:
         say(note)
 
 
-def _work(system: System, request: RunRequest, taken: _Taken, outages: Outages) -> None:
+def _work(system: System, request: RunRequest, taken: _Taken, eyes: tuple[Watch, Outages]) -> None:
     """Run workers until every job ended. Exits when interrupted, or when nothing can move."""
+    watch, outages = eyes
     logs = system.settings.data_dir / "logs"
     with contextlib.ExitStack() as stack:
         environment = dict(system.environment)
@@ -180,14 +183,14 @@ def _work(system: System, request: RunRequest, taken: _Taken, outages: Outages) 
         workers = stack.enter_context(WorkerProcesses(request.workers, environment, logs, settings=system.settings))
         view = progress_view(on_terminal=is_terminal_error())
         try:
-            end = Watch(system, taken.batch, outages).follow(workers, view)
+            end = watch.follow(workers, view)
         except KeyboardInterrupt:
             _stop(workers)
             raise
         if isinstance(end, Stopped):
             workers.stop()
             results = outages.insist(lambda: write_results(system, taken.id, request.places), POSTGRESQL, STORE)
-            show_paused(system, taken.batch, end.reasons, results, request.command)
+            show_paused(system, taken.batch, end.reasons, results=results, command=request.command)
             raise typer.Exit(ExitCode.COULD_NOT_RUN)
         workers.ask_to_stop()
 

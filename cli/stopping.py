@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from cli.context import System
     from cli.results import Results
     from pressroom.jobs.cut_calls import OpenCalls
-    from pressroom.jobs.queries import BatchRow
+    from pressroom.jobs.queries import BatchProgress, BatchRow
 
 
 @contextlib.contextmanager
-def resumable(system: System, batch: tuple[UUID, UUID], command: str) -> Iterator[None]:
+def resumable(
+    system: System, batch: tuple[UUID, UUID], command: str, *, last_seen: Callable[[], BatchProgress | None]
+) -> Iterator[None]:
     """Whatever ends the work inside for a foreseen reason is told with how to go on from there."""
     try:
         yield
@@ -33,11 +35,13 @@ def resumable(system: System, batch: tuple[UUID, UUID], command: str) -> Iterato
         message, code = explained
         if code is not ExitCode.INTERRUPTED:
             complain(message)
-        show_unfinished(system, batch, command)
+        show_unfinished(system, batch, command, last_seen())
         raise typer.Exit(int(code)) from None
 
 
-def show_unfinished(system: System, batch: tuple[UUID, UUID], command: str) -> None:
+def show_unfinished(
+    system: System, batch: tuple[UUID, UUID], command: str, last_seen: BatchProgress | None = None
+) -> None:
     """How far the batch is, what became of its calls, and how to go on. No worker of ours runs any more."""
     from pressroom.ids import show_id
     from pressroom.jobs.cut_calls import open_calls
@@ -50,7 +54,7 @@ def show_unfinished(system: System, batch: tuple[UUID, UUID], command: str) -> N
     except Exception as error:
         if explain(error) is None:
             raise
-        say(f"{shown} is on the books; how far it is cannot be told while PostgreSQL does not answer")
+        say(_last_known(shown, last_seen))
     else:
         for line in _facts(shown, row, cut):
             say(line)
@@ -71,8 +75,19 @@ def _facts(shown: str, row: BatchRow, cut: OpenCalls) -> Iterator[str]:
         yield "no call was cut off; what is not done is queued"
 
 
+def _last_known(shown: str, seen: BatchProgress | None) -> str:
+    """What can be said while PostgreSQL does not answer."""
+    if seen is None:
+        return f"{shown} is on the books; how far it is cannot be told while PostgreSQL does not answer"
+    row = seen.batch
+    return (
+        f"{shown}: when last seen, {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent and "
+        f"{count(seen.running, 'call')} on the way, which may be billed for nothing"
+    )
+
+
 def show_paused(
-    system: System, batch: tuple[UUID, UUID], reasons: Mapping[str, str], results: Results, command: str
+    system: System, batch: tuple[UUID, UUID], reasons: Mapping[str, str], *, results: Results, command: str
 ) -> None:
     """Why nothing moves, what is done, and what to type, in order."""
     from pressroom.ids import show_id

@@ -36,10 +36,14 @@ class _Pool:
 
 
 class Watch:
-    """One batch (project id, batch id) and the workers that run it. Outages are waited for."""
+    """One batch (project id, batch id) and the workers that run it. Outages are waited for.
+
+    `seen` is what was seen last, for when nothing answers any more.
+    """
 
     def __init__(self, system: System, batch: tuple[UUID, UUID], outages: Outages) -> None:
         self._system, self._batch, self._outages = system, batch, outages
+        self.seen: BatchProgress | None = None
         self._pools: Mapping[str, _Pool] | None = None
 
     def follow(self, workers: WorkerProcesses, view: ProgressView) -> BatchProgress | Stopped:
@@ -56,6 +60,7 @@ class Watch:
                 self._outages.look_after()
                 seen = self._outages.ask(self._progress, POSTGRESQL)
                 if seen is not None:
+                    self.seen = seen
                     now = time.monotonic()
                     pace.saw(now, seen.batch.done)
                     left = pace.seconds_left(seen.batch.unfinished)

@@ -145,7 +145,7 @@ def test_a_stack_that_somebody_stops_is_left_stopped(
 
     assert running.returncode == 3, said
     assert any("is stopped: somebody stopped it while it was in use" in line for line in said)
-    assert any(re.match(r"batch_[0-9a-f]{32} is on the books", line) for line in said)
+    assert re.match(r"batch_[0-9a-f]{32}: when last seen, \d+ of 120 jobs done, \$", said[-2])
     assert said[-1].startswith("resume with:  ")
     again = pressroom.run(*arguments[:-2], "--limit", "dall-e-2:ipm=6000")
     assert again.code == 0, again.stderr

@@ -9,12 +9,14 @@ from uuid import UUID
 import pytest
 
 from cli.exits import ExitCode
-from cli.progress import Snapshot, plain_line
+from cli.progress import Snapshot, plain_line, quota
 from cli.results import Results
 from cli.summary import Summary, next_steps, show_summary
-from pressroom.jobs.progress import QuotaUse
+from pressroom.jobs.progress import QuotaUse, quota_use
 from pressroom.jobs.queries import BatchProgress, BatchRow
 from pressroom.jobs.spending import ModelCost
+from pressroom.limits.messages import PoolStatus
+from pressroom.limits.pool_limits import PoolLimits
 
 BEGAN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ID = UUID("01993f2c-0000-7000-8000-000000000001")
@@ -111,4 +113,13 @@ def test_progress_fits_one_line() -> None:
             "dall-e-2 99% of 1,500 ipm (3 × 429)",
             "gpt-4o-mini stopped: out of money",
         ]
+    )
+
+
+def test_a_limit_shows_before_the_first_call() -> None:
+    unknown = PoolStatus("p", started=False)
+    assert quota(quota_use("m", unknown)) == "m no limit"
+    assert quota(quota_use("m", unknown, PoolLimits(ipm=50))) == "m 0% of 50 ipm"
+    assert quota(quota_use("m", PoolStatus("p", started=True, in_flight=3), PoolLimits(concurrency=4))) == (
+        "m 75% of 4 in flight"
     )
