@@ -1,7 +1,9 @@
 """The life of a worker process: registered, beating, dispatching, and ending in order."""
 
+import faulthandler
 import logging
 import os
+import threading
 import time
 from concurrent.futures import wait
 from uuid import UUID
@@ -55,6 +57,8 @@ class WorkerLife:
         self._finishing = Repeating(
             "parked", lambda: servers.parked.take_up(servers.store, servers.database), _TAKE_UP_SECONDS
         )
+        self._end_begun, self._has_ended = threading.Event(), threading.Event()
+        threading.Thread(target=self._watch_end, name="end", daemon=True).start()
         self._beating.start()
         self._dispatching.start()
         self._finishing.start()
@@ -105,6 +109,7 @@ class WorkerLife:
     def begin_end(self) -> None:
         """Stop taking leases, hand back what has not started, let calls finish. Returns at once."""
         self._ending = True
+        self._end_begun.set()
         self._dispatching.stop()
         self._finishing.stop()
         self._engine_thread.drain(self._servers.settings.drain_seconds)
@@ -126,8 +131,25 @@ class WorkerLife:
         except SQLAlchemyError as error:
             _log.warning("worker.sign_off_failed", extra={"worker_id": str(worker_id), "error": str(error)})
         self._servers.parked.close()
+        self._has_ended.set()
         _log.info("worker.stopped", extra={"worker_id": str(worker_id), "finished": finished})
         return finished
+
+    def _watch_end(self) -> None:
+        """An end that takes too long shows where it stands, and one that never comes is cut short.
+
+        Celery waits for its threads and its broker before it lets us sign off. What we held then runs again when this
+        worker is given up, so nothing is lost by not waiting for ever.
+        """
+        self._end_begun.wait()
+        expected = self._servers.settings.drain_seconds + _STOP_MARGIN_SECONDS
+        if self._has_ended.wait(expected):
+            return
+        _log.error("worker.end_overdue", extra={"pid": os.getpid()})
+        faulthandler.dump_traceback(all_threads=True)
+        if not self._has_ended.wait(2 * expected):
+            _log.critical("worker.end_given_up", extra={"pid": os.getpid()})
+            _exit_at_once()
 
 
 def _exit_at_once() -> None:
