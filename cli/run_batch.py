@@ -29,7 +29,7 @@ from cli.wording import count, usd
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pressroom.batches.find import BatchRow
+    from pressroom.batches.find import KnownBatch
     from pressroom.batches.ingest import IngestOptions
     from pressroom.limits.pool_limits import PoolLimits
     from pressroom.settings import Settings
@@ -146,7 +146,7 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
     return _Taken(project, new.id, "new", 0)
 
 
-def _take_up(batch: BatchRow, *, ask: bool) -> None:
+def _take_up(batch: KnownBatch, *, ask: bool) -> None:
     """Say what is known of this input, and ask whether to go on with it."""
     from pressroom.ids import show_id
 

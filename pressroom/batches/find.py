@@ -24,8 +24,8 @@ _FIND = text(
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRow:
-    """A batch with its counters."""
+class KnownBatch:
+    """A batch that was submitted from the same input before."""
 
     id: UUID
     state: BatchState
@@ -58,7 +58,7 @@ def fingerprint(path: Path, prompt_options: PromptOptions, base_url: str) -> str
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def find_batches(conn: Connection, project_id: UUID, fingerprint: str) -> list[BatchRow]:
+def find_batches(conn: Connection, project_id: UUID, fingerprint: str) -> list[KnownBatch]:
     """The project's batches of that fingerprint, the newest first."""
     rows = conn.execute(_FIND, {"project_id": project_id, "fingerprint": fingerprint})
-    return [BatchRow(**{**row, "state": BatchState(row["state"])}) for row in rows.mappings()]
+    return [KnownBatch(**{**row, "state": BatchState(row["state"])}) for row in rows.mappings()]

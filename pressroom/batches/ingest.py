@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from models import DEFAULT_PROJECT_ID, PriorityClass
 from pressroom.batches.destination import ResolvedAsNeeded
 from pressroom.batches.duplicates import duplicates_in_table
-from pressroom.batches.find import BatchRow, find_batches, fingerprint
+from pressroom.batches.find import KnownBatch, find_batches, fingerprint
 from pressroom.batches.read_input import PromptOptions, kind_of, read_lines
 from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
@@ -25,7 +25,7 @@ from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_j
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
 from pressroom.operations.checks import metadata as metadata_problem
 
-__all__ = ["BatchRow", "IngestOptions", "IngestedBatch", "find_batches", "fingerprint", "ingest"]
+__all__ = ["IngestOptions", "IngestedBatch", "KnownBatch", "find_batches", "fingerprint", "ingest"]
 
 _INSERT_BATCH = text(
     """
