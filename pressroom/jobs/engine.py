@@ -226,7 +226,8 @@ class JobEngine:
                     self._lanes[job.lease.pool_name].again(job)
                 return
         except BaseException:
-            # Cancelled, or a bug: the job stays `running` until this worker ends, its place is free again.
+            # Cancelled, or a bug: its place is free again. The job stays `running` until the worker ends, or finds at
+            # its next looks that the books name a job which nobody here knows.
             self._settled(job)
             raise
         finally:
@@ -293,6 +294,10 @@ class JobEngine:
             landed = await self._parts.pictures.land(images, project_id=owner.project_id, job_id=owner.id)
         ledger = self._ledger(job)
         outcome = execute.succeeded(job, answer, reply, stored=landed.stored, latency=latency, ledger=ledger)
+        if outcome.cost_usd is None:
+            # Served in a tier, or with a kind of usage, that has no price: on the books as cost at risk.
+            ids = {"job_id": str(job.job.id), "model": job.lease.model, "service_tier": reply.usage.service_tier}
+            _log.error("call.unpriced", extra=ids)
         if landed.waiting:
             await self._in_thread(self._parts.parked.park, outcome, landed.waiting)
             self.parked.add((job.job.id, job.lease.id))

@@ -89,7 +89,7 @@ class Settler:
         ids = {"job_id": str(outcome.job_id), "attempt_id": str(outcome.attempt_id)}
         _log.error("settle.refused", extra=ids | {"error": _reason(error)})
         if outcome.error_code == _REFUSED:
-            # Even without content. The job stays `running` here and is recovered when this worker ends.
+            # Even without content. The job stays `running`; the worker finds that nobody knows it and takes it back.
             self._done(group)
             return
         await self._commit_until_done([_without_content(outcome, _reason(error))])
