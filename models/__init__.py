@@ -1,9 +1,11 @@
 """The tables: one a file, each with its states and legal transitions. Imports only SQLAlchemy."""
 
+from models.alert import Alert
 from models.artifact import Artifact, ArtifactKind
 from models.attempt import Attempt, AttemptOutcome
 from models.base import Base
 from models.batch import Batch, BatchState
+from models.calibration import Calibration
 from models.daily_cost import DailyCost
 from models.deployment import Deployment
 from models.flow import CLASS_WEIGHTS, Flow, PriorityClass
@@ -21,6 +23,7 @@ __all__ = [
     "DEFAULT_PROJECT_ID",
     "FINAL_STATES",
     "LEGAL_TRANSITIONS",
+    "Alert",
     "Artifact",
     "ArtifactKind",
     "Attempt",
@@ -28,6 +31,7 @@ __all__ = [
     "Base",
     "Batch",
     "BatchState",
+    "Calibration",
     "DailyCost",
     "Deployment",
     "Flow",

@@ -11,6 +11,7 @@ class Deployment(Base):
 
     `base_url` is the provider's address as configured; for the sandbox it is the constant `sandbox:`, because the
     sandbox gets another port at every start and its books must never mix with a real account's.
+    `token_ratio` is what its calls take of tokens over what was estimated, as a moving mean of what they took lately.
     """
 
     __tablename__ = "deployments"
@@ -21,6 +22,7 @@ class Deployment(Base):
     model: Mapped[str] = mapped_column(Text)
     is_sandbox: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     pool_id: Mapped[int] = mapped_column(ForeignKey("pools.id"))
+    token_ratio: Mapped[float] = mapped_column(server_default=text("1.0"))
     paused_at: Mapped[Timestamp | None]
     pause_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
