@@ -16,6 +16,8 @@ from models.lease import Lease
 from models.pool import Pool
 from models.price import Price
 from models.project import DEFAULT_PROJECT_ID, Project
+from models.reconciliation import Reconciliation
+from models.settlement import Settlement
 from models.worker_process import WorkerProcess
 
 __all__ = [
@@ -44,5 +46,7 @@ __all__ = [
     "Price",
     "PriorityClass",
     "Project",
+    "Reconciliation",
+    "Settlement",
     "WorkerProcess",
 ]

@@ -11,7 +11,11 @@ from models.base import Base
 
 
 class DailyCost(Base):
-    """Kept by the transaction that settles attempts. `day` is the UTC day of settlement."""
+    """Kept by the transaction that settles attempts. `day` is the UTC day on which the call ended.
+
+    A call whose fate was settled later is corrected on the day it was booked. `calls` counts every call that was made,
+    `answered` those that did what they were for: what the provider counts.
+    """
 
     __tablename__ = "daily_costs"
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
@@ -20,6 +24,7 @@ class DailyCost(Base):
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     deployment_id: Mapped[int] = mapped_column(ForeignKey("deployments.id"), primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    answered: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     input_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     output_tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     images: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
