@@ -175,6 +175,8 @@ class Account:
 def _meter(dimension: Dimension, per_minute: float, drain: float, *, limits: Limits, now: float) -> Meter:
     rate = per_minute / 60
     announced = Bucket.full(rate, rate * limits.burst_seconds, foreign=drain, now=now)
+    if limits.credit_seconds is not None:
+        announced.level = min(announced.capacity, rate * limits.credit_seconds)
     quantum = None
     if limits.quantum_seconds is not None:
         quantum = Bucket.full(rate, max(1.0, rate * limits.quantum_seconds), foreign=drain, now=now)

@@ -74,6 +74,8 @@ class Limits(Strict):
     concurrency: Annotated[int, Field(gt=0)] | None = None
     burst_seconds: Positive = 60.0
     """Capacity of the announced bucket, in seconds of its rate: what the limit headers show."""
+    credit_seconds: NotNegative | None = None
+    """What the announced bucket holds at first (and after a reset), in seconds of its rate; null is all it can."""
     quantum_seconds: Positive | None = None
     """Capacity of the second, hidden bucket, in seconds of its rate; null is none."""
     charge: Literal["P1", "P2"] = "P1"

@@ -70,6 +70,19 @@ def test_headers_tell_level_and_reset_at_admission(sandbox: SandboxProcess, clie
     }
 
 
+def test_credit_is_what_a_minute_bucket_holds_at_first(sandbox: SandboxProcess, client: openai.OpenAI) -> None:
+    limit(sandbox, rpm=6, credit_seconds=30)
+
+    for _ in range(2):  # a reset leaves the same credit
+        raw = client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=MESSAGES)
+        assert raw.headers["x-ratelimit-limit-requests"] == "6"
+        assert raw.headers["x-ratelimit-remaining-requests"] == "2"
+        answers, error = chat_until_refused(client)
+        assert len(answers) == 2
+        assert "Limit 6, Used 6" in error.message
+        sandbox.reset()
+
+
 def test_no_limits_no_headers(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=MESSAGES)
 
