@@ -7,8 +7,9 @@ from models.base import Base
 from models.batch import Batch, BatchState
 from models.calibration import Calibration
 from models.daily_cost import DailyCost
-from models.deployment import Deployment
+from models.deployment import Deployment, StopKind
 from models.flow import CLASS_WEIGHTS, Flow, PriorityClass
+from models.health_window import HealthWindow
 from models.job import FINAL_STATES, LEGAL_TRANSITIONS, Job, JobState
 from models.job_request import JobRequest
 from models.job_result import JobResult
@@ -17,6 +18,7 @@ from models.pool import Pool
 from models.price import Price
 from models.project import DEFAULT_PROJECT_ID, Project
 from models.reconciliation import Reconciliation
+from models.route import Route
 from models.settlement import Settlement
 from models.worker_process import WorkerProcess
 
@@ -37,6 +39,7 @@ __all__ = [
     "DailyCost",
     "Deployment",
     "Flow",
+    "HealthWindow",
     "Job",
     "JobRequest",
     "JobResult",
@@ -47,6 +50,8 @@ __all__ = [
     "PriorityClass",
     "Project",
     "Reconciliation",
+    "Route",
     "Settlement",
+    "StopKind",
     "WorkerProcess",
 ]
