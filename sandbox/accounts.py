@@ -191,11 +191,11 @@ class Accounts:
         self._clock = clock
         self._accounts: dict[str, Account] = {}
 
-    def group(self, model: str, spec: ModelSpec) -> str:
-        """The name of the account that `model` draws on."""
-        if model in self._config.limits or spec.shares_limits_with is None:
-            return model
-        return spec.shares_limits_with
+    def group(self, model: str, spec: ModelSpec, holder: str = "") -> str:
+        """The name of the account that `model` draws on: `gpt-4o-mini`, or `gpt-4o-mini@b` for the holder `b`."""
+        own = model in self._config.limits or f"{model}@{holder}" in self._config.limits
+        shared = model if own or spec.shares_limits_with is None else spec.shares_limits_with
+        return f"{shared}@{holder}" if holder else shared
 
     def of(self, group: str) -> Account:
         """The account of a group."""
@@ -222,5 +222,6 @@ class Accounts:
         self.of(group).in_flight = in_flight
 
     def _terms(self, group: str) -> tuple[Limits, Foreign]:
-        limits = self._config.limits.get(group) or self._config.limits.get("*") or Limits()
-        return limits, self._config.foreign.get(group) or Foreign()
+        model = group.partition("@")[0]
+        limits = (self._config.limits.get(name) for name in (group, model, "*"))
+        return next(filter(None, limits), Limits()), self._config.foreign.get(group) or Foreign()

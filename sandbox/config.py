@@ -140,6 +140,8 @@ class Match(Strict):
     endpoint: Endpoint | None = None
     """Null is chat and images; the downloads of pictures ("files") are only hit when named."""
     model: str | None = None
+    account: str | None = None
+    """Calls with the key `sandbox-<account>`; "" is every other key."""
     contains: str | None = None
     """Hits calls whose prompt or messages contain this text."""
     after: Annotated[int, Field(ge=0)] = 0
@@ -205,7 +207,9 @@ class Config(Strict):
 
     models: dict[str, ModelSpec] = Field(default_factory=default_models)
     limits: dict[str, Limits] = Field(default_factory=dict)
-    """By model; "*" stands for every model without its own entry, each with an account of its own."""
+    """By model; "*" stands for every model without its own entry, each with an account of its own.
+
+    `model@b` is the account of the key `sandbox-b`, which has the model's own limits where it has no entry."""
     foreign: dict[str, Foreign] = Field(default_factory=dict)
     latency: LatencyByEndpoint = LatencyByEndpoint()
     faults: list[FaultRule] = Field(default_factory=list)
@@ -224,7 +228,8 @@ class Config(Strict):
     def _names_exist(self) -> Self:
         for section, names in (("limits", self.limits), ("foreign", self.foreign)):
             for name in names:
-                if name not in self.models and not (name == "*" and section == "limits"):
+                model = name.partition("@")[0]
+                if model not in self.models and not (name == "*" and section == "limits"):
                     raise ValueError(
                         f"{section}.{name}: no such model; add it to models or use one of {sorted(self.models)}"
                     )

@@ -60,11 +60,13 @@ class FaultBook:
         self._rules = [_Counted(rule) for rule in rules]
         self._rng = random.Random(seed)
 
-    def pick(self, endpoint: Endpoint, model: str, text: Callable[[], str]) -> FaultRule | None:
+    def pick(self, endpoint: Endpoint, model: str, text: Callable[[], str], *, account: str = "") -> FaultRule | None:
         """The rule that hits this call; `text` gives its prompt and is called only when a rule asks for it."""
         chosen: FaultRule | None = None
         for counted in self._rules:
             if not _looks_at(counted.rule, endpoint, model, text):
+                continue
+            if counted.rule.match.account not in (None, account):
                 continue
             counted.matched += 1
             if chosen is None and self._hits(counted):

@@ -27,6 +27,7 @@ from sandbox.latency import draw_seconds
 from sandbox.stats import Call, Stats
 
 SANDBOX_HEADER = ("x-sandbox", "pressroom")
+_ACCOUNT_KEY = "sandbox-"
 _INLINE_PIXELS = 512 * 512  # up to here (about 1.5 ms) drawing is cheaper than handing over to a thread
 URL_EXPIRED = (
     b'<?xml version="1.0" encoding="utf-8"?><Error><Code>AuthenticationFailed</Code><Message>Server failed to '
@@ -102,7 +103,7 @@ class Provider:
         return reply
 
     async def _answer(self, endpoint: CallEndpoint, request: Request, call: Call, started: float) -> Reply:
-        require_key(request)
+        call.account = account_of(require_key(request))
         body = _json_object(request.body)
         model = body.get("model")
         if model is None and endpoint == "images":
@@ -110,7 +111,7 @@ class Provider:
         if not isinstance(model, str) or not model:
             raise errors.NO_MODEL
         call.model = model
-        rule = self._faults.pick(endpoint, model, lambda: _prompt_text(body))
+        rule = self._faults.pick(endpoint, model, lambda: _prompt_text(body), account=call.account)
         if rule is not None:
             call.fault = rule.fault
             if rule.fault == "http_503":
@@ -119,7 +120,7 @@ class Provider:
                 raise refusal_error(rule, endpoint=endpoint, model=model, organization=self.config.organization)
         spec = self._served(endpoint, model)
         plan = plan_chat(body, spec, self.config.chat) if endpoint == "chat" else plan_images(body)
-        group = self._accounts.group(model, spec)
+        group = self._accounts.group(model, spec, call.account)
         account = self._accounts.of(group)
         refusal = account.admit(self._cost(plan, account.limits), started)
         rate_headers = account.headers(started)
@@ -262,11 +263,17 @@ class Provider:
         return Reply(503, PLAIN_503, self._headers(call, started), content_type="text/plain")
 
 
-def require_key(request: Request) -> None:
-    """Any non-empty bearer key will do; raises ApiError."""
+def require_key(request: Request) -> str:
+    """The bearer key, which may be anything but empty; raises ApiError."""
     scheme, _, key = request.header(b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise errors.NO_KEY
+    return key.strip()
+
+
+def account_of(key: str) -> str:
+    """The account that a key pays from: `b` for `sandbox-b`, and "" for every other."""
+    return key.removeprefix(_ACCOUNT_KEY) if key.startswith(_ACCOUNT_KEY) else ""
 
 
 def _json_object(data: bytes) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Call:
     digest: bytes = b""
     """First 16 bytes of the body's sha256."""
     model: str = NO_MODEL
+    account: str = ""
     status: int = 0
     """0: no answer was sent."""
     code: str = ""
@@ -40,6 +41,7 @@ class Call:
             "request_id": self.request_id,
             "endpoint": self.endpoint,
             "model": self.model,
+            "account": self.account,
             "status": self.status or None,
             "code": self.code or None,
             "fault": self.fault or None,
@@ -108,6 +110,8 @@ class Stats:
     def __init__(self, keep_calls: int) -> None:
         self.total = Tally()
         self.models: dict[str, Tally] = {}
+        self.accounts: dict[str, Tally] = {}
+        """Of models under an account of its own, as `model@account`."""
         self._calls: deque[Call] = deque(maxlen=keep_calls)
         self._faults: Counter[str] = Counter()
         self._sent: Counter[bytes] = Counter()
@@ -125,6 +129,8 @@ class Stats:
         """Count an ended call."""
         self.total.add(call)
         self.model(call.model).add(call)
+        if call.account:
+            self.accounts.setdefault(f"{call.model}@{call.account}", Tally()).add(call)
         self._calls.append(call)
         if call.fault:
             self.count_fault(call.fault)
@@ -172,6 +178,7 @@ class Stats:
         return {
             "totals": self.total.as_json(),
             "models": {name: tally.as_json() for name, tally in sorted(self.models.items())},
+            "accounts": {name: tally.as_json() for name, tally in sorted(self.accounts.items())},
             "faults": dict(self._faults),
             "requests": {
                 **_repeats(self._sent, bytes.hex),
