@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
@@ -30,11 +31,12 @@ _BATCHES = text(
 
 _DAILY = text(
     """
-    INSERT INTO daily_costs AS d (day, project_id, deployment_id, calls, input_tokens, output_tokens, images, cost_usd,
-      at_risk_usd)
-    VALUES ((now() AT TIME ZONE 'UTC')::date, :project_id, :deployment_id, :calls, :input_tokens, :output_tokens,
-      :images, :cost_usd, :at_risk_usd)
+    INSERT INTO daily_costs AS d (day, project_id, deployment_id, calls, answered, input_tokens, output_tokens, images,
+      cost_usd, at_risk_usd)
+    VALUES (coalesce(CAST(:day AS date), (now() AT TIME ZONE 'UTC')::date), :project_id, :deployment_id, :calls,
+      :answered, :input_tokens, :output_tokens, :images, :cost_usd, :at_risk_usd)
     ON CONFLICT (day, project_id, deployment_id) DO UPDATE SET calls = d.calls + excluded.calls,
+      answered = d.answered + excluded.answered,
       input_tokens = d.input_tokens + excluded.input_tokens, output_tokens = d.output_tokens + excluded.output_tokens,
       images = d.images + excluded.images, cost_usd = d.cost_usd + excluded.cost_usd,
       at_risk_usd = d.at_risk_usd + excluded.at_risk_usd
@@ -55,9 +57,10 @@ class BatchChange:
 
 @dataclass(slots=True)
 class DayChange:
-    """What one transaction adds to today's spending of a project on a deployment."""
+    """What one transaction adds to a day's spending of a project on a deployment."""
 
     calls: int = 0
+    answered: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     images: int = 0
@@ -65,12 +68,16 @@ class DayChange:
     at_risk_usd: Decimal = _ZERO
 
 
+DayKey = tuple[UUID, int, date | None]
+"""Project, deployment, and the UTC day; None is the day of the transaction."""
+
+
 @dataclass(slots=True)
 class Books:
     """Collects changes, then writes each row once, in key order so that two writers cannot deadlock."""
 
     batches: dict[UUID, BatchChange] = field(default_factory=dict)
-    days: dict[tuple[UUID, int], DayChange] = field(default_factory=dict)
+    days: dict[DayKey, DayChange] = field(default_factory=dict)
 
     def add_end(self, batch_id: UUID | None, state: str, count: int = 1) -> None:
         """Count jobs of a batch that reached a final state; other states count nothing."""
@@ -79,32 +86,45 @@ class Books:
             ends[state] = ends.get(state, 0) + count
 
     def add_attempt(
-        self, outcome: Outcome, batch_id: UUID | None, *, was_unknown: bool = False, was_at_risk: Decimal = _ZERO
+        self,
+        outcome: Outcome,
+        batch_id: UUID | None,
+        *,
+        was_unknown: bool = False,
+        was_at_risk: Decimal = _ZERO,
+        booked_on: date | None = None,
     ) -> None:
-        """Book a settled attempt; `was_at_risk` is what it was already booked with, if it `was_unknown` before."""
+        """Book a settled attempt.
+
+        `was_at_risk` is what it was already booked with on the day `booked_on`, if it `was_unknown` before: the truth
+        takes its place there, so that a day says what that day's calls cost, whenever that became known.
+        """
         is_call = outcome.attempt is not AttemptOutcome.RELEASED
         if not is_call and not was_unknown:
             return
-        day = self.days.setdefault((outcome.project_id, outcome.deployment_id), DayChange())
+        key = (outcome.project_id, outcome.deployment_id, booked_on)
+        day = self.days.setdefault(key, DayChange())
         day.calls += int(is_call) - int(was_unknown)
+        day.answered += int(outcome.attempt is AttemptOutcome.SUCCEEDED)
         if outcome.usage is not None:
             day.input_tokens += outcome.usage.input_tokens
             day.output_tokens += outcome.usage.output_tokens
             day.images += outcome.usage.images
         self.add_money(
-            (outcome.project_id, outcome.deployment_id),
+            key,
             batch_id,
             cost=outcome.cost_usd or _ZERO,
             at_risk=(outcome.at_risk_usd or _ZERO) - was_at_risk,
         )
 
-    def add_doubt(self, day: tuple[UUID, int], batch_id: UUID | None, *, at_risk: Decimal) -> None:
-        """Book a call whose fate is unknown at its estimate."""
+    def add_doubt(self, place: tuple[UUID, int], batch_id: UUID | None, *, at_risk: Decimal) -> None:
+        """Book a call of a project on a deployment whose fate is unknown, at its estimate."""
+        day = (*place, None)
         self.days.setdefault(day, DayChange()).calls += 1
         self.add_money(day, batch_id, cost=_ZERO, at_risk=at_risk)
 
-    def add_money(self, day: tuple[UUID, int], batch_id: UUID | None, *, cost: Decimal, at_risk: Decimal) -> None:
-        """Add known cost and cost at risk to a day (project, deployment) and a batch."""
+    def add_money(self, day: DayKey, batch_id: UUID | None, *, cost: Decimal, at_risk: Decimal) -> None:
+        """Add known cost and cost at risk to a day and a batch."""
         change = self.days.setdefault(day, DayChange())
         change.cost_usd += cost
         change.at_risk_usd += at_risk
@@ -116,14 +136,17 @@ class Books:
     def write(self, conn: Connection) -> None:
         """Write everything that was added."""
         self._write_batches(conn, self.batches)
-        for project_id, deployment_id in sorted(self.days):
-            day = self.days[project_id, deployment_id]
+        for key in sorted(self.days, key=_in_order):
+            project_id, deployment_id, on = key
+            day = self.days[key]
             conn.execute(
                 _DAILY,
                 {
+                    "day": on,
                     "project_id": project_id,
                     "deployment_id": deployment_id,
                     "calls": day.calls,
+                    "answered": day.answered,
                     "input_tokens": day.input_tokens,
                     "output_tokens": day.output_tokens,
                     "images": day.images,
@@ -151,3 +174,8 @@ class Books:
                 "at_risk_usd": [batches[i].at_risk_usd for i in ids],
             },
         )
+
+
+def _in_order(key: DayKey) -> tuple[UUID, int, date]:
+    """Past days before the transaction's own, whichever that is."""
+    return key[0], key[1], key[2] or date.max

@@ -19,6 +19,8 @@ from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.outcome import Next, Outcome
 
 # `unknown` is settled too: an answer that comes after the sweep gave the worker up tells what the call really cost.
+# Not what was reconciled already (no longer at risk): that cost is the provider's own word. `finished_at` stays, for
+# the days' costs are kept by it.
 _ATTEMPTS = text(
     """
     WITH t AS (
@@ -26,17 +28,18 @@ _ATTEMPTS = text(
         sent bool, status_code int, error_code text, error_message text, request_id text, usage jsonb,
         service_tier text, cost_usd numeric, at_risk_usd numeric, price_id bigint)
     ), old AS (
-      SELECT a.id, a.outcome, a.at_risk_usd FROM attempts a JOIN t ON t.id = a.id
+      SELECT a.id, a.outcome, a.at_risk_usd, a.finished_at FROM attempts a JOIN t ON t.id = a.id
       WHERE a.outcome IN ('started', 'unknown') ORDER BY a.id FOR UPDATE OF a
     )
-    UPDATE attempts a SET outcome = t.outcome, finished_at = now(),
+    UPDATE attempts a SET outcome = t.outcome, finished_at = coalesce(old.finished_at, now()),
       sent_at = CASE WHEN t.sent THEN now() - make_interval(secs => t.latency) END,
       status_code = t.status_code, error_code = t.error_code, error_message = t.error_message,
       request_id = t.request_id, usage = t.usage, service_tier = t.service_tier,
       cost_usd = t.cost_usd, at_risk_usd = t.at_risk_usd, price_id = t.price_id
     FROM t JOIN old ON old.id = t.id
-    WHERE a.id = t.id AND NOT (old.outcome = 'unknown' AND t.outcome = 'unknown')
-    RETURNING a.id, old.outcome = 'unknown' AS was_unknown, coalesce(old.at_risk_usd, 0) AS was_at_risk
+    WHERE a.id = t.id AND (old.outcome = 'started' OR (t.outcome <> 'unknown' AND old.at_risk_usd IS NOT NULL))
+    RETURNING a.id, old.outcome = 'unknown' AS was_unknown, coalesce(old.at_risk_usd, 0) AS was_at_risk,
+      (old.finished_at AT TIME ZONE 'UTC')::date AS booked_on
     """
 )
 
@@ -116,7 +119,9 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
         batch_id = row.batch_id if row is not None else late.get(outcome.job_id)
         if outcome.attempt_id in booked:
             was = booked[outcome.attempt_id]
-            books.add_attempt(outcome, batch_id, was_unknown=was.was_unknown, was_at_risk=was.was_at_risk)
+            books.add_attempt(
+                outcome, batch_id, was_unknown=was.was_unknown, was_at_risk=was.was_at_risk, booked_on=was.booked_on
+            )
         if row is None:
             continue
         closed[outcome.lease_id] = closed.get(outcome.lease_id, 0) + 1

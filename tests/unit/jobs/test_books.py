@@ -1,6 +1,7 @@
 """What a transaction adds to totals, before it is written."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -13,7 +14,7 @@ from pressroom.operations.base import Usage
 from tests.unit.jobs.leased import PROJECT
 
 BATCH = new_id()
-DAY = (PROJECT, 7)
+DAY = (PROJECT, 7, None)
 EST = Decimal("0.02")
 
 
@@ -40,7 +41,14 @@ def test_a_call_adds_its_usage_and_cost_to_day_and_batch() -> None:
     books.add_attempt(outcome(AttemptOutcome.SUCCEEDED, cost_usd=EST, usage=usage), BATCH)
 
     day = books.days[DAY]
-    assert (day.calls, day.input_tokens, day.output_tokens, day.images, day.cost_usd) == (1, 3, 4, 1, EST)
+    assert (day.calls, day.answered, day.input_tokens, day.output_tokens, day.images, day.cost_usd) == (
+        1,
+        1,
+        3,
+        4,
+        1,
+        EST,
+    )
     assert books.batches[BATCH].cost_usd == EST
 
 
@@ -70,3 +78,14 @@ def test_what_was_never_sent_leaves_no_trace() -> None:
     books.add_attempt(outcome(AttemptOutcome.RELEASED), BATCH)
 
     assert (books.days, books.batches) == ({}, {})
+
+
+def test_a_correction_goes_to_the_day_on_which_the_call_was_booked() -> None:
+    books, yesterday = Books(), date(2026, 11, 23)
+
+    books.add_attempt(
+        outcome(AttemptOutcome.SUCCEEDED, cost_usd=EST), BATCH, was_unknown=True, was_at_risk=EST, booked_on=yesterday
+    )
+
+    assert list(books.days) == [(PROJECT, 7, yesterday)]
+    assert books.days[PROJECT, 7, yesterday].answered == 1
