@@ -5,11 +5,14 @@ from models.artifact import Artifact, ArtifactKind
 from models.attempt import Attempt, AttemptOutcome
 from models.base import Base
 from models.batch import Batch, BatchState
+from models.budget import Budget, BudgetPeriod, BudgetScope
+from models.budget_window import BudgetWindow
 from models.calibration import Calibration
 from models.daily_cost import DailyCost
 from models.deployment import Deployment, StopKind
 from models.flow import CLASS_WEIGHTS, Flow, PriorityClass
 from models.health_window import HealthWindow
+from models.hold import Hold, HoldState
 from models.job import FINAL_STATES, LEGAL_TRANSITIONS, Job, JobState
 from models.job_request import JobRequest
 from models.job_result import JobResult
@@ -35,11 +38,17 @@ __all__ = [
     "Base",
     "Batch",
     "BatchState",
+    "Budget",
+    "BudgetPeriod",
+    "BudgetScope",
+    "BudgetWindow",
     "Calibration",
     "DailyCost",
     "Deployment",
     "Flow",
     "HealthWindow",
+    "Hold",
+    "HoldState",
     "Job",
     "JobRequest",
     "JobResult",

@@ -33,6 +33,7 @@ class Flow(Base):
     """Served in order of `vtime`: seconds of the pool's bottleneck consumed so far, divided by `weight`.
 
     `queued` counts the flow's jobs in state `queued`; `active` is false only while none of them is ready.
+    `blocked_by` is the budget that has no room for its next job: dispatch passes the flow over until there is.
     """
 
     __tablename__ = "flows"
@@ -40,6 +41,7 @@ class Flow(Base):
         UniqueConstraint("pool_id", "project_id", "priority_class"),
         CheckConstraint("weight > 0", name="weight_positive"),
         Index("ix_flows_by_vtime", "pool_id", "vtime", postgresql_where=text("active AND NOT paused")),
+        Index("ix_flows_blocked_by", "blocked_by", postgresql_where=text("blocked_by IS NOT NULL")),
         {"postgresql_with": {"fillfactor": "70"}},
     )
 
@@ -52,3 +54,4 @@ class Flow(Base):
     queued: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     paused: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    blocked_by: Mapped[int | None] = mapped_column(BigInteger)

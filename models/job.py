@@ -40,6 +40,10 @@ LEGAL_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 """Every edge of the state machine. A trigger in the database refuses any other (migrations/versions/0001)."""
 
 
+PARKED_UNTIL = "9999-01-01 00:00:00+00"
+"""`run_at` of a job that waits for money. Not infinity, which Python's datetime cannot hold."""
+
+
 class Job(Base):
     """The narrow, often updated part; the body is in `job_requests`, the answer in `job_results`.
 
@@ -47,6 +51,8 @@ class Job(Base):
     waiting jobs are then in two partial indexes, so a claim never wades through jobs in backoff.
     A retry by hand makes a new job for the same line and sets the old one's `superseded_by`; no final state is left.
     `calls` counts attempts made, `attempts_used` those that count against `max_attempts` (a 429 does not).
+    `waiting_budget_id` is the budget that a job by itself waits for, with `run_at` at PARKED_UNTIL. One that was woken
+    keeps it: while it is queued and ready, the money that it was woken for is spoken for.
     `lease_id` fences every write of a worker: a row whose lease changed is out of its reach.
     """
 
@@ -70,6 +76,14 @@ class Job(Base):
         ),
         Index("ix_jobs_lease", "lease_id", postgresql_where=text("lease_id IS NOT NULL")),
         Index("ix_jobs_batch", "batch_id", "line_no"),
+        Index(
+            "ix_jobs_over_budget",
+            "waiting_budget_id",
+            "priority",
+            "deadline",
+            "id",
+            postgresql_where=text("state = 'queued' AND waiting_budget_id IS NOT NULL"),
+        ),
         Index(
             "ix_jobs_unsuccessful",
             "error_code",
@@ -110,6 +124,8 @@ class Job(Base):
     cost_usd: Mapped[Decimal | None]
     error_code: Mapped[str | None] = mapped_column(Text)
     superseded_by: Mapped[UUID | None]
+    api_key_id: Mapped[UUID | None]
+    waiting_budget_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[CreatedAt]
     started_at: Mapped[Timestamp | None]
     finished_at: Mapped[Timestamp | None]

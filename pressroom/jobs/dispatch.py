@@ -13,8 +13,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from pressroom.ids import new_id
+from pressroom.jobs.claimed import ClaimedJob
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.rates import Rates, effective_limits
+from pressroom.jobs.reserve import reserve
 from pressroom.settings import Settings
 
 _NOTHING_SECONDS = 1e-6
@@ -28,7 +30,8 @@ _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
 _POOLS = text(
     """
     SELECT p.id FROM pools p WHERE p.paused_at IS NULL
-      AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused)
+      AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused
+        AND f.blocked_by IS NULL)
       AND EXISTS (SELECT 1 FROM deployments d
         WHERE d.pool_id = p.id AND d.base_url = :base_url AND d.paused_at IS NULL)
     """
@@ -54,7 +57,7 @@ _AHEAD = text(
 _CLAIM = text(
     """
     WITH f AS MATERIALIZED (
-      SELECT id, weight, vtime FROM flows WHERE pool_id = :pool AND active AND NOT paused
+      SELECT id, weight, vtime FROM flows WHERE pool_id = :pool AND active AND NOT paused AND blocked_by IS NULL
         AND id <> ALL(CAST(:skip AS bigint[]))
       ORDER BY vtime LIMIT :flows FOR UPDATE SKIP LOCKED
     ), ready AS MATERIALIZED (
@@ -72,7 +75,9 @@ _CLAIM = text(
         SELECT *, sum(seconds) OVER (ORDER BY served_at, id) - seconds AS ahead FROM ready) r
       WHERE ahead < :room_seconds ORDER BY served_at, id LIMIT :want
     ), c AS MATERIALIZED (
-      SELECT j.id, j.flow_id, j.deployment_id, picked.seconds, picked.served_at FROM picked JOIN jobs j USING (id)
+      SELECT j.id, j.flow_id, j.deployment_id, j.project_id, j.batch_id, j.api_key_id, j.calls, j.est_cost_usd,
+        picked.seconds, picked.served_at
+      FROM picked JOIN jobs j USING (id)
       WHERE j.state = 'queued' AND j.run_at IS NULL FOR UPDATE OF j SKIP LOCKED
     ), served AS (
       SELECT f.id, count(c.id) AS n, coalesce(sum(c.seconds), 0) AS seconds,
@@ -82,8 +87,10 @@ _CLAIM = text(
       UPDATE flows SET queued = flows.queued - served.n, vtime = flows.vtime + served.seconds / flows.weight
       FROM served WHERE flows.id = served.id AND served.n > 0
     )
-    SELECT id, deployment_id, seconds, served_at, NULL::bigint AS drained_flow FROM c
-    UNION ALL SELECT NULL, NULL, 0, NULL, id FROM served WHERE n = ready AND ready < :want
+    SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, seconds, served_at,
+      NULL::bigint AS drained_flow FROM c
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, id FROM served
+    WHERE n = ready AND ready < :want
     ORDER BY served_at, id
     """
 )
@@ -129,15 +136,6 @@ class DispatchPolicy:
             unlimited_ahead_jobs=settings.unlimited_ahead_jobs,
             lease_max_jobs=settings.lease_max_jobs,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
-    """A job taken from its flow and not yet in a lease."""
-
-    id: UUID
-    deployment_id: int
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +193,13 @@ def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> 
     while left_jobs > 0 and left_seconds > _NOTHING_SECONDS:
         want = left_jobs if rates.unlimited else max(1, min(left_jobs, int(left_seconds / mean_seconds)))
         room = _Room(want, left_seconds - _NOTHING_SECONDS, policy.flows_per_claim, paused, empty)
-        got, drained = _claim(conn, pool, rates, room)
+        claimed, drained = _claim(conn, pool, rates, room)
+        got = reserve(conn, claimed)
         leases |= _write_leases(conn, pool, got, policy.lease_max_jobs)
         if drained and not paused:
             conn.execute(_SLEEP, {"ids": drained})
-        if not got and not drained:
+        # What no budget had room for does not come again: its flow is blocked, or the jobs are parked.
+        if not claimed and not drained:
             break
         # Flows that have only jobs of paused deployments stay awake, and must not hide the flows behind them.
         empty += drained
@@ -230,7 +230,8 @@ def _claim(conn: Connection, pool: int, rates: Rates, room: _Room) -> tuple[list
     }
     rows = conn.execute(_CLAIM, parameters).all()
     drained = [row.drained_flow for row in rows if row.drained_flow is not None]
-    return [ClaimedJob(row.id, row.deployment_id, row.seconds) for row in rows if row.id is not None], drained
+    jobs = [row for row in rows if row.id is not None]
+    return [ClaimedJob(*row[:9]) for row in jobs], drained
 
 
 def _write_leases(conn: Connection, pool: int, claimed: list[ClaimedJob], lease_max_jobs: int) -> dict[UUID, int]:

@@ -1,0 +1,20 @@
+"""Jobs between the queue and a lease, in the transaction of one dispatch."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job taken from its flow and not yet in a lease. `calls` were made before this one."""
+
+    id: UUID
+    flow_id: int
+    deployment_id: int
+    project_id: UUID
+    batch_id: UUID | None
+    api_key_id: UUID | None
+    calls: int
+    est_cost_usd: Decimal
+    seconds: float
