@@ -8,6 +8,7 @@ from typing import Literal
 from pressroom.limits.costs import Cost
 from pressroom.limits.headers import QuotaHeaders
 from pressroom.limits.pool_limits import Source
+from pressroom.limits.rate_limit_text import StatedLimit
 
 Dimension = Literal["requests", "tokens", "images"]
 
@@ -29,6 +30,9 @@ class Rejected:
     `retry_after` is in seconds. Zero says the slot was not used: everything it took is given back and nobody is
     penalised. For a 429 give what the provider said, or at least a second when it said nothing; `dimension` is the
     limit it named, None when it named none. Report a 429 at once: until then the other workers keep sending.
+    `slow_down` is the provider's code of that name: traffic grew too fast, though within the limits. `stated` is the
+    limit that the message put in numbers (rate_limit_text.py); it is believed at once. Give the headers of the 429
+    too: the quota they show to be left tells an empty bucket from a hidden, shorter one.
     """
 
     slot_id: str
@@ -36,6 +40,8 @@ class Rejected:
     retry_after: float
     dimension: Dimension | None = None
     headers: QuotaHeaders | None = None
+    slow_down: bool = False
+    stated: StatedLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,10 @@ class DimensionStatus:
     """Units used beyond estimates and not yet worked off (negative: estimates were too high)."""
     factor: float
     """Share of the limit used after 429s: 1 when there were none lately."""
+    foreign: float = 0.0
+    """Units that others on the account are using, as measured from headers, in the limit's own terms."""
+    level: float | None = None
+    """Units left by the last header and what was granted since; None while no header told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,8 @@ class PoolStatus:
     epoch: str = ""
     dimensions: dict[str, DimensionStatus] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
-    """Limits read from response headers, by dimension, whether or not a setting overrules them."""
+    """Limits read from headers and refusals, by dimension, whether or not a setting overrules them; and
+    `burst_seconds` once a refusal showed how much may be used at once. Store them, and give them back as guesses."""
     concurrency: int | None = None
     in_flight: int = 0
     waiting: int = 0
@@ -93,6 +104,10 @@ class PoolStatus:
     workers: dict[str, int] = field(default_factory=dict)
     granted: int = 0
     rejected: int = 0
+    burst_seconds: float = 0.0
+    """How much of a per-minute rate may be used at once after a quiet spell."""
+    credit: dict[str, float] = field(default_factory=dict)
+    """Units of stored quota, by dimension, that are being spent or may be, beyond the rate."""
     paused_seconds: float = 0.0
     """How long the provider's Retry-After still holds."""
     stopped_reason: str | None = None

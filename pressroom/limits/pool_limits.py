@@ -14,7 +14,10 @@ DIMENSIONS: Mapping[str, float] = {"rpm": 60.0, "tpm": 60.0, "ipm": 60.0, "rpd":
 """Rate dimensions and the seconds each is counted over."""
 DEFAULT_BURST_SECONDS = 0.05
 
-_OPTION = "MODEL:rpm=600,tpm=60000,ipm=50,rpd=10000,tpd=2000000,concurrency=200,burst_seconds=0.05"
+SETTINGS = ("burst_seconds", "max_share")
+"""What a pool can be told besides its limits."""
+
+_OPTION = "MODEL:rpm=600,tpm=60000,ipm=50,rpd=10000,tpd=2000000,concurrency=200,burst_seconds=0.05,max_share=0.8"
 
 
 def _refuse(name: str, value: object, *, reason: str, remedy: str) -> InvalidInput:
@@ -26,7 +29,9 @@ class PoolLimits:
     """Requests, tokens and images per minute or day, and calls in flight; None is "no limit known".
 
     `defaults` names the dimensions that are a catalog's guess, which response headers may overrule. All others are
-    settings and always win. `burst_seconds` is how much of a per-minute rate may be used at once after a quiet spell.
+    settings and always win. `burst_seconds` is how much of a per-minute rate may be used at once after a quiet spell;
+    at its default the limiter finds out by itself, beginning with `learned_burst_seconds` if an earlier life of the
+    pool learned it. `max_share` of the limits is ours; the rest is left to other programs on the account.
     """
 
     rpm: float | None = None
@@ -36,15 +41,24 @@ class PoolLimits:
     tpd: float | None = None
     concurrency: int | None = None
     burst_seconds: float = DEFAULT_BURST_SECONDS
+    max_share: float = 1.0
+    learned_burst_seconds: float | None = None
     defaults: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
         for name in DIMENSIONS:
             _check(name, getattr(self, name))
         _check("concurrency", self.concurrency)
-        if not 0 <= self.burst_seconds <= 60:
-            remedy = "Give a number from 0 to 60"
-            raise _refuse("burst_seconds", self.burst_seconds, reason="is not a burst in seconds", remedy=remedy)
+        for name, burst in (
+            ("burst_seconds", self.burst_seconds),
+            ("learned_burst_seconds", self.learned_burst_seconds),
+        ):
+            if burst is not None and not 0 <= burst <= 60:
+                remedy = "Give a number from 0 to 60"
+                raise _refuse(name, burst, reason="is not a burst in seconds", remedy=remedy)
+        if not 0 < self.max_share <= 1:
+            remedy = "Give a number above 0, at most 1: 0.8 leaves a fifth of the limits to others"
+            raise _refuse("max_share", self.max_share, reason="is not a share", remedy=remedy)
         unknown = self.defaults - {*DIMENSIONS, "concurrency"}
         if unknown:
             remedy = f"Known limits are {', '.join([*DIMENSIONS, 'concurrency'])}"
@@ -60,10 +74,15 @@ class PoolLimits:
         return rates
 
     def over(self, catalog: PoolLimits) -> PoolLimits:
-        """These settings, completed with the catalog's limits as defaults where a setting says nothing."""
+        """These settings, completed with guesses (the catalog's, or learned) where a setting says nothing.
+
+        A guess of `burst_seconds` other than the default is what an earlier life learned.
+        """
         names = [*DIMENSIONS, "concurrency"]
         missing = {n for n in names if getattr(self, n) is None and getattr(catalog, n) is not None}
         values = {name: getattr(catalog, name) for name in missing}
+        if catalog.burst_seconds != DEFAULT_BURST_SECONDS and self.learned_burst_seconds is None:
+            values["learned_burst_seconds"] = catalog.burst_seconds
         return replace(self, **values, defaults=self.defaults | missing)
 
 
@@ -95,12 +114,13 @@ def parse_limit(option: str) -> tuple[str, PoolLimits]:
         tpd=values.get("tpd"),
         concurrency=None if concurrency is None else int(concurrency),
         burst_seconds=values.get("burst_seconds", DEFAULT_BURST_SECONDS),
+        max_share=values.get("max_share", 1.0),
     )
     return model.strip(), limits
 
 
 def _parse_value(name: str, text: str) -> float:
-    known = [*DIMENSIONS, "concurrency", "burst_seconds"]
+    known = [*DIMENSIONS, "concurrency", *SETTINGS]
     if name not in known:
         raise _refuse("--limit", name, reason="is not a limit", remedy=f"Use one of {', '.join(known)}")
     try:
