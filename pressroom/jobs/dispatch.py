@@ -5,8 +5,9 @@ pause and priority take effect at once, and Redis holds seconds of work.
 """
 
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -29,11 +30,10 @@ _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
 
 _POOLS = text(
     """
-    SELECT p.id FROM pools p WHERE p.paused_at IS NULL
+    SELECT DISTINCT p.id, d.base_url, d.api_key_env FROM pools p JOIN deployments d ON d.pool_id = p.id
+    WHERE p.paused_at IS NULL AND d.paused_at IS NULL
       AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused
         AND f.blocked_by IS NULL)
-      AND EXISTS (SELECT 1 FROM deployments d
-        WHERE d.pool_id = p.id AND d.base_url = :base_url AND d.paused_at IS NULL)
     """
 )
 
@@ -118,7 +118,10 @@ _INSERT_LEASES = text(
 
 @dataclass(frozen=True, slots=True)
 class DispatchPolicy:
-    """For which provider, how far ahead, in what groups. Other providers' jobs wait for workers that have their key."""
+    """For which accounts, how far ahead, in what groups. Other accounts' jobs wait for workers that have their key.
+
+    `base_url` is the provider that our own key is for; `key_names` are environment variables that hold other keys.
+    """
 
     base_url: str
 
@@ -126,6 +129,7 @@ class DispatchPolicy:
     unlimited_ahead_jobs: int = 600
     lease_max_jobs: int = 50
     flows_per_claim: int = 10
+    key_names: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> "DispatchPolicy":
@@ -135,7 +139,12 @@ class DispatchPolicy:
             ahead_seconds=settings.dispatch_ahead_seconds,
             unlimited_ahead_jobs=settings.unlimited_ahead_jobs,
             lease_max_jobs=settings.lease_max_jobs,
+            key_names=frozenset(name for name, value in os.environ.items() if value),
         )
+
+    def serves(self, base_url: str, api_key_env: str | None) -> bool:
+        """Whether workers with our environment have the key of a deployment."""
+        return base_url == self.base_url if api_key_env is None else api_key_env in self.key_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +161,8 @@ class _Room:
 def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> int:
     """Lease what each pool has room for and publish the leases. Returns the number of jobs leased."""
     with engine.connect() as conn:
-        pools = list(conn.execute(_POOLS, {"base_url": policy.base_url}).scalars())
+        rows = conn.execute(_POOLS).all()
+    pools = sorted({row.id for row in rows if policy.serves(row.base_url, row.api_key_env)})
     leased = 0
     for pool in pools:
         with engine.begin() as conn:
