@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -71,7 +72,7 @@ class JobEngine:
         self._lanes: dict[str, Lane] = {}
         self._lane_tasks: list[asyncio.Task[None]] = []
         self._unstarted: dict[UUID, int] = {}
-        self._left: dict[UUID, Future[None]] = {}
+        self._left: dict[UUID, list[Future[None]]] = {}
         self._calling: dict[UUID, LaneJob] = {}
         self._held: set[tuple[UUID, UUID]] = set()
         self.parked: set[tuple[UUID, UUID]] = set()
@@ -85,7 +86,11 @@ class JobEngine:
         """Done when a part of the engine ended that must not: the process is of no more use."""
 
     def take(self, lease: ClaimedLease) -> Future[None]:
-        """Thread-safe. The future is done when none of the lease's jobs waits here any more."""
+        """Thread-safe. The future is done when none of the lease's jobs waits here any more.
+
+        Jobs that are here already are passed over: a lease of which two messages came during an outage is claimed once
+        for each.
+        """
         left: Future[None] = Future()
         self._loop.call_soon_threadsafe(self._take, lease, left)
         return left
@@ -130,21 +135,22 @@ class JobEngine:
         self._ended = True
         for task in list(self._lane_tasks):
             task.cancel()
-        for left in self._left.values():
+        for left in chain.from_iterable(self._left.values()):
             left.set_result(None)
         self._parts.settler.close()
         return finished
 
     def _take(self, lease: ClaimedLease, left: Future[None]) -> None:
-        jobs = [LaneJob(job, lease, Cost(1.0, float(job.est_tokens), float(job.est_images))) for job in lease.jobs]
+        new = [job for job in lease.jobs if (job.id, lease.id) not in self._held]
+        jobs = [LaneJob(job, lease, Cost(1.0, float(job.est_tokens), float(job.est_images))) for job in new]
         if not jobs or self._ended:
             # What a worker claims after its end comes back when it has signed off.
             left.set_result(None)
             return
         self._parts.pools.saw(lease)
         self._held.update((job.job.id, lease.id) for job in jobs)
-        self._unstarted[lease.id] = len(jobs)
-        self._left[lease.id] = left
+        self._unstarted[lease.id] = self._unstarted.get(lease.id, 0) + len(jobs)
+        self._left.setdefault(lease.id, []).append(left)
         lane = self._lane(lease.pool_name)
         lane.add(jobs)
         if self._draining:
@@ -197,7 +203,8 @@ class JobEngine:
         self._unstarted[job.lease.id] = left - 1
         if left <= 1:
             del self._unstarted[job.lease.id]
-            self._left.pop(job.lease.id).set_result(None)
+            for waiting in self._left.pop(job.lease.id):
+                waiting.set_result(None)
 
     def _granted(self, pool: str, grant: Grant) -> None:
         if self._parts.pools.epoch_changed(pool, grant.epoch):

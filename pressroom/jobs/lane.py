@@ -59,6 +59,7 @@ class LaneDoors:
     """What a lane needs of its engine: the books, the calls, and how many more calls the process may take."""
 
     start: Callable[[Sequence[Start]], Awaitable[set[UUID]]]
+    """Answers with the attempts that are on the books now and may be called."""
     call: Callable[[LaneJob], Coroutine[None, None, None]]
     free_calls: Callable[[], int]
     left: Callable[[LaneJob], None]
@@ -272,7 +273,7 @@ class Lane:
         finally:
             self._starting -= len(jobs)
         for job in jobs:
-            if job.job.id in started:
+            if job.attempt_id in started:
                 job.started = True
                 self._spawn(self._doors.call(job))
             else:

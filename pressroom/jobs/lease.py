@@ -65,8 +65,8 @@ _START = text(
           ELSE l.waiting_seconds * (l.waiting - done.n) / l.waiting END
       FROM done JOIN held ON held.id = done.lease_id WHERE l.id = held.id
     )
-    SELECT id FROM started UNION ALL
-    SELECT j.id FROM attempts a JOIN wanted t ON t.attempt_id = a.id JOIN jobs j ON j.id = a.job_id
+    SELECT attempt_id FROM started UNION ALL
+    SELECT a.id FROM attempts a JOIN wanted t ON t.attempt_id = a.id JOIN jobs j ON j.id = a.job_id
       AND j.lease_id = t.lease_id AND j.state = 'running'
     """
 )
@@ -164,10 +164,11 @@ def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: boo
 
 
 def start_jobs(conn: Connection, worker_id: UUID, starts: Sequence[Start]) -> set[UUID]:
-    """Turn `leased` into `running` and book the attempts, in one statement. Returns the jobs that may be called.
+    """Turn `leased` into `running` and book the attempts, in one statement. Returns the attempts that may be called.
 
-    Jobs missing from the answer were cancelled or taken back: they must not be called. Asking again with the same
-    attempt ids, after a commit whose answer was lost, gives the same answer.
+    Jobs of attempts missing from the answer were cancelled or taken back, or run under another attempt: they must not
+    be called. Of two attempts of one job among `starts` one is booked, and only that one is in the answer. Asking
+    again with the same attempt ids, after a commit whose answer was lost, gives the same answer.
     """
     rows = conn.execute(
         _START,

@@ -70,8 +70,26 @@ def test_starting_twice_with_the_same_attempts_gives_the_same_answer(desk: Desk,
         with engine.begin() as conn:
             answers.append(start_jobs(conn, worker, starts))
 
-    assert answers == [{job.id for job in jobs}] * 2
+    assert answers == [{start.attempt_id for start in starts}] * 2
     assert desk.scalar("SELECT count(*) FROM attempts") == 4
+    assert desk.faults() == {}
+
+
+def test_of_two_attempts_of_a_job_in_one_group_one_is_booked_and_may_be_called(desk: Desk, engine: Engine) -> None:
+    """A call without an attempt would be paid for and be on nobody's books."""
+    desk.submit(3)
+    worker = desk.worker()
+    jobs = desk.take(worker)
+    starts = [Start(job.id, job.lease_id, new_id()) for job in (*jobs, *jobs)]
+
+    answers: list[set[UUID]] = []
+    for _ in range(2):
+        with engine.begin() as conn:
+            answers.append(start_jobs(conn, worker, starts))
+            booked = set(conn.exec_driver_sql("SELECT id FROM attempts").scalars())
+
+    assert answers == [booked] * 2
+    assert len(booked) == 3
     assert desk.faults() == {}
 
 

@@ -16,6 +16,7 @@ from pressroom.jobs.dispatch import DispatchPolicy, lease_pool
 from pressroom.jobs.end_early import cancel_batch
 from pressroom.jobs.lease import Start, claim_lease, start_jobs
 from pressroom.jobs.publish import QUEUE
+from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.settings import SANDBOX, Settings
 from tests.fixtures.books_check import faults
 from tests.fixtures.system import System
@@ -24,6 +25,10 @@ from worker.dispatching import LEARN_SECONDS
 from worker.life import WorkerLife
 
 SOON_SECONDS = 20
+_CUT_CLAIMS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE leases l SET worker_id%'
+"""
 
 
 class Life:
@@ -252,4 +257,34 @@ def test_a_job_that_the_engine_does_not_know_of_runs_again(
 
     assert system.counts("attempts", "outcome") == {"succeeded": 2, "unknown": 1}
     assert life.end()
+    assert in_order(system)
+
+
+def test_a_lease_of_which_two_messages_came_during_an_outage_is_worked_on_once(
+    system: System, start: Callable[[], Life], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each claim failed without an answer, so each may have been the one that was made, and both are granted."""
+    monkeypatch.setattr("worker.heartbeat._COMPARE_SECONDS", 0.2)
+    system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": 1.5}})
+    with redis.Redis.from_url(system.base_environment["PRESSROOM_REDIS_URL"]) as client:
+        LimiterAdmin(client).pause("sandbox/gpt-4o-mini", None, "until both messages' claims are made")
+    life = start()
+    batch_id = system.submit(texts=6)
+    claimed = "SELECT id FROM leases WHERE worker_id IS NOT NULL ORDER BY id"
+    system.wait_until("the first message's claim is made", lambda: system.scalar(claimed) is not None, SOON_SECONDS)
+    lease_id: UUID = system.scalar(claimed)
+
+    second = threading.Thread(target=life.worker.run_lease, args=[lease_id])
+    with system.engine.connect() as conn:
+        conn.execute(text("LOCK TABLE leases IN ACCESS EXCLUSIVE MODE"))
+        second.start()
+        system.wait_until("the second is cut", lambda: system.scalar(_CUT_CLAIMS) == 1, SOON_SECONDS)
+    second.join(SOON_SECONDS)
+    system.resume()
+
+    system.wait_for_batch(batch_id, SOON_SECONDS)
+    assert not second.is_alive()
+    assert life.end()
+    assert system.counts("attempts", "outcome") == {"succeeded": 6}
+    assert system.sandbox.stats()["totals"]["calls"] == 6
     assert in_order(system)
