@@ -17,7 +17,7 @@ from pressroom.ids import new_id
 from pressroom.jobs.claimed import ClaimedJob
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.rates import Rates, effective_limits
-from pressroom.jobs.reserve import reserve
+from pressroom.jobs.reserve import Reservations
 from pressroom.settings import Settings
 
 _NOTHING_SECONDS = 1e-6
@@ -200,16 +200,17 @@ def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> 
     mean_seconds = max(rates.request_seconds, rates.image_seconds) or policy.ahead_seconds / 10
     leases: dict[UUID, int] = {}
     empty: list[int] = []
+    money = Reservations(conn)
     while left_jobs > 0 and left_seconds > _NOTHING_SECONDS:
         want = left_jobs if rates.unlimited else max(1, min(left_jobs, int(left_seconds / mean_seconds)))
         room = _Room(want, left_seconds - _NOTHING_SECONDS, policy.flows_per_claim, paused, empty)
         claimed, drained = _claim(conn, pool, rates, room)
-        got = reserve(conn, claimed)
+        got = money.reserve(claimed)
         leases |= _write_leases(conn, pool, got, policy.lease_max_jobs)
         if drained and not paused:
             conn.execute(_SLEEP, {"ids": drained})
         # What no budget had room for does not come again: its flow is blocked, or the jobs are parked.
-        if not claimed and not drained:
+        if money.stuck or (not claimed and not drained):
             break
         # Flows that have only jobs of paused deployments stay awake, and must not hide the flows behind them.
         empty += drained
