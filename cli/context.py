@@ -131,6 +131,16 @@ class System:
             sync_catalog_prices(conn)
         self.store.ensure_bucket()
 
+    def prepare_local(self) -> None:
+        """Bring the schema up to date where the database is the local stack's; any other is its operator's to migrate.
+
+        For questions that need no jobs: what something would cost, or what prices there are.
+        """
+        from migrations.migrate import upgrade
+
+        if "PRESSROOM_DATABASE_URL" in self.environment:
+            upgrade(self.database_url)
+
     def expect_new_sandbox(self) -> None:
         """A sandbox that starts now knows nothing of what one before it taught our limiter."""
         from pressroom.jobs.deployments import forget_sandbox_limits

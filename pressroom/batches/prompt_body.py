@@ -10,6 +10,7 @@ from pressroom.batches.input_line import PromptOptions
 from pressroom.catalog.entries import CatalogModel
 from pressroom.catalog.load import catalog, other_models
 from pressroom.errors import InvalidInput, Problem
+from pressroom.money.prices import price_command
 from pressroom.operations import chat, image_generate
 from pressroom.operations.checks import shown
 from pressroom.operations.registry import operation_for
@@ -70,7 +71,9 @@ def _model_problems(options: PromptOptions, entry: CatalogModel | None) -> list[
     if options.url is not None:
         return []
     if entry is None:
-        remedy = f"{other_models(options.model, catalog().priced())}; one that has a price needs its endpoint too (url)"
+        command = price_command("MODEL", "input_usd", "output_usd")
+        own = f"One of your own needs a price ({command}) and its endpoint (url)"
+        remedy = f"{other_models(options.model, catalog().priced())}. {own}"
         return [Problem("model", "is not in the catalog", remedy, value=shown(options.model), code="model_not_found")]
     if _URL_OF_KIND[entry.kind] not in entry.endpoints:
         remedy = "Name the endpoint too (url), or give a file in the batch format"

@@ -91,11 +91,11 @@ class Catalog:
 
 
 def other_models(model: str, known: Collection[str]) -> str:
-    """The remedy for a name that nothing is known of: the nearest name, all there are, and how one is added."""
+    """The remedy for a name that nothing is known of: the nearest name, and all there are."""
     near = get_close_matches(model[:_LONGEST_NAME], known, n=1, cutoff=0.6)
     guess = f"Did you mean {near[0]}? " if near else ""
-    there_are = f"There are: {', '.join(known)}. " if known else ""
-    return f"{guess}{there_are}An operator adds a model with its price as docs/catalog.md says"
+    there_are = f"There are: {', '.join(known)}" if known else "There are none"
+    return f"{guess}{there_are}"
 
 
 def load_catalog(path: Path = CATALOG_FILE) -> Catalog:

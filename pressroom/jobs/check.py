@@ -1,6 +1,6 @@
 """Whether a request can be accepted, and what it will take: what every door asks before it stores a job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -8,8 +8,8 @@ from pressroom.catalog.load import Catalog, other_models
 from pressroom.errors import Problem
 from pressroom.money.cost import UnpricedUsage
 from pressroom.money.price_book import PriceBook
-from pressroom.money.prices import PriceRow, UnknownPrice
-from pressroom.operations import checks
+from pressroom.money.prices import PriceRow, UnknownPrice, price_command
+from pressroom.operations import chat, checks
 from pressroom.operations.base import Estimate
 from pressroom.operations.registry import SUPPORTED_URLS, operation_for
 
@@ -23,7 +23,8 @@ _REMEMBERED = 1000
 _BATCH_TIER = "batch"
 """Has prices, but belongs to the provider's own batches: no request may ask for it."""
 
-_PRICES_ARE_ADDED = "An operator adds a price as docs/catalog.md says"
+_KINDS = {chat.URL: ("input_usd", "output_usd")}
+"""What a price must have at an endpoint; all others make pictures."""
 
 
 class NewJobDraft(NamedTuple):
@@ -37,10 +38,20 @@ class NewJobDraft(NamedTuple):
 class RequestChecker:
     """Checks and prices requests for one provider on one day. Keeps what it learns of each model; not thread-safe."""
 
-    def __init__(self, price_book: PriceBook, catalog: Catalog, base_url: str, on: date) -> None:
+    def __init__(
+        self,
+        price_book: PriceBook,
+        catalog: Catalog,
+        base_url: str,
+        on: date,
+        *,
+        served_by: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`served_by`: the base URLs of models that have a route; all others are asked of `base_url`."""
         self._price_book = price_book
         self._catalog = catalog
         self._base_url = base_url
+        self._served_by = served_by or {}
         self._on = on
         self._prices: dict[tuple[str, str | None], PriceRow] = {}
         self._refused: dict[tuple[str, str, str | None], list[Problem]] = {}
@@ -65,7 +76,7 @@ class RequestChecker:
         try:
             estimate = operation.estimate(body, found)
         except UnpricedUsage as error:
-            remedy = f"Ask for something that has a price. {_PRICES_ARE_ADDED}"
+            remedy = "Or ask for something that has a price"
             return [Problem("model", str(error), remedy, value=checks.shown(model), code="unknown_price")]
         if estimate.tokens > MAX_TOKENS:
             return [_too_many_tokens(body, estimate)]
@@ -76,9 +87,12 @@ class RequestChecker:
             if len(value) > _MAX_NAME_CHARACTERS:
                 reason = f"is longer than {_MAX_NAME_CHARACTERS} characters"
                 return [Problem(name, reason, "Give the provider's name for it", value=checks.shown(value))]
-        dead = self._catalog.dead_model_problem(model, self._base_url, on=self._on)
-        if dead is not None:
-            return [dead]
+        dead = [
+            self._catalog.dead_model_problem(model, base_url, on=self._on)
+            for base_url in self._served_by.get(model, [self._base_url])
+        ]
+        if dead[0] is not None and all(dead):
+            return [dead[0]]
         try:
             price = self._price_book.price_for(model, tier, self._on)
         except UnknownPrice:
@@ -92,17 +106,19 @@ class RequestChecker:
         return price
 
     def _unpriced(self, url: str, model: str, tier: str | None) -> Problem:
-        """Said to whoever asked for the model, who most often mistyped it; operators read docs/catalog.md."""
+        """Said to whoever asked for the model, who most often mistyped it, with what an operator would type."""
+        command = price_command(checks.shortened(model), *_KINDS.get(url, ("per_image",)), tier=tier or "default")
+        add = f"Or add its price: {command}"
         tiers = [name for name in self._price_book.tiers(model, self._on) if name != _BATCH_TIER]
         if tiers and tier is not None:
-            remedy = f"Leave it out, or give one of: {', '.join(tiers)}. {_PRICES_ARE_ADDED}"
+            remedy = f"Leave it out, or give one of: {', '.join(tiers)}. {add}"
             reason = f"has no known price for {checks.shortened(model)}"
             return Problem("service_tier", reason, remedy, value=checks.shown(tier), code="unknown_price")
         if model in self._price_book.models() or self._catalog.model(model) is not None:
-            remedy = f"Ask for one of: {', '.join(self._offered(url))}. {_PRICES_ARE_ADDED}"
+            remedy = f"Ask for one of: {', '.join(self._offered(url))}. {add}"
             reason = f"has no known price on {self._on.isoformat()}"
             return Problem("model", reason, remedy, value=checks.shown(model), code="unknown_price")
-        remedy = other_models(model, self._offered(url))
+        remedy = f"{other_models(model, self._offered(url))}. {add}"
         return Problem("model", "is not a known model", remedy, value=checks.shown(model), code="model_not_found")
 
     def _offered(self, url: str) -> list[str]:

@@ -3,7 +3,7 @@
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from pressroom.errors import PressroomError
-from pressroom.money.prices import PriceRow
+from pressroom.money.prices import PriceRow, price_command
 from pressroom.money.usage import Usage
 
 PLACES = Decimal("1E-10")
@@ -24,7 +24,7 @@ def cost(usage: Usage, price: PriceRow) -> Decimal:
     Raises UnpricedUsage when a kind that was used has no price, and when the parts exceed their whole. A price with
     more than four decimal places may raise decimal.Inexact; the catalog and the price book admit none.
     """
-    total = _image_cost(usage, price) if usage.image_key is not None else _token_cost(usage, price)
+    total = _image_cost(usage, price) if _is_by_picture(usage, price) else _token_cost(usage, price)
     return _EXACT.quantize(total, PLACES)
 
 
@@ -40,8 +40,14 @@ def image_price(price: PriceRow, image_key: str) -> Decimal:
         found = price.per_image.get(image_key.partition("/")[0])
     if found is None:
         shown = image_key[:_SHOWN_KEY]
-        raise UnpricedUsage(_unpriced(price, f"pictures of {shown}", f"per_image[{shown!r}]"))
+        raise UnpricedUsage(_unpriced(price, f"pictures of {shown}", "per_image", image_key=shown))
     return found
+
+
+def _is_by_picture(usage: Usage, price: PriceRow) -> bool:
+    """Some endpoints count tokens of pictures that are sold by the piece: the row says how they are sold."""
+    counted = usage.input_tokens or usage.output_tokens
+    return usage.image_key is not None and (bool(price.per_image) or not counted)
 
 
 def _image_cost(usage: Usage, price: PriceRow) -> Decimal:
@@ -80,8 +86,16 @@ def _token_cost(usage: Usage, price: PriceRow) -> Decimal:
     return total
 
 
-def _unpriced(price: PriceRow, what: str, column: str) -> str:
+def unpriced(price: PriceRow, *columns: str) -> UnpricedUsage:
+    """The error for a row that lacks these columns, with what to type."""
+    missing = " and ".join(columns)
+    command = price_command(price.model, *columns, tier=price.service_tier)
+    return UnpricedUsage(f"price row {price.id} of {price.model} has no {missing}: add it with `{command}`")
+
+
+def _unpriced(price: PriceRow, what: str, column: str, image_key: str = "1024x1024") -> str:
+    command = price_command(price.model, column, tier=price.service_tier, image_key=image_key)
     return (
         f"{price.model} used {what}, and its price row {price.id} ({price.service_tier}, from "
-        f"{price.effective_from.isoformat()}) has no {column}: add a row with it (docs/catalog.md)"
+        f"{price.effective_from.isoformat()}) has no {column}: add it with `{command}`"
     )

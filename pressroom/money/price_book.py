@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from models.price import Price
@@ -32,19 +32,36 @@ class Bill:
 
 
 class PriceBook:
-    """All price rows; immutable. `price_for` and `bill` are what a call is priced with."""
+    """All price rows. `price_for` and `bill` are what a call is priced with; `renew` takes up rows that were added."""
 
     def __init__(self, rows: Iterable[PriceRow], *, known: Catalog | None = None) -> None:
         """Raises InvalidInput for rows that cannot be billed exactly."""
         self._catalog = known if known is not None else catalog()
-        self._rows: dict[tuple[str, str], list[PriceRow]] = {}
-        self._chosen: dict[tuple[str, str, date], PriceRow] = {}
+        self._take(rows)
+
+    def _take(self, rows: Iterable[PriceRow]) -> None:
+        by_key: dict[tuple[str, str], list[PriceRow]] = {}
         problems: list[Problem] = []
+        newest = 0
         for row in rows:
             problems.extend(_inexact_columns(row))
-            self._rows.setdefault((row.model, row.service_tier), []).append(row)
+            by_key.setdefault((row.model, row.service_tier), []).append(row)
+            newest = max(newest, row.id)
         if problems:
             raise InvalidInput(problems, source="table prices")
+        self._rows, self._newest = by_key, newest
+        self._chosen: dict[tuple[str, str, date], PriceRow] = {}
+
+    def renew(self, connection: Connection) -> bool:
+        """Whether rows had been added, which are then in force here too. Rows never change, so the newest id tells.
+
+        May be called from another thread than those that price calls. Raises InvalidInput, and keeps what it has.
+        """
+        newest = connection.execute(select(func.max(Price.id))).scalar()
+        if newest is None or newest == self._newest:
+            return False
+        self._take(load_price_rows(connection))
+        return True
 
     def price_for(self, model: str, service_tier: str | None, on: date) -> PriceRow:
         """The row in force for the tier that was served (None: the default one). Raises UnknownPrice."""
@@ -88,7 +105,7 @@ def catalog_rows(known: Catalog) -> Iterator[dict[str, Any]]:
         for price in entry.prices:
             yield _columns(entry, price)
             if entry.long_context is not None:
-                yield _long_columns(_columns(entry, price), entry.long_context)
+                yield long_columns(_columns(entry, price), entry.long_context)
 
 
 def catalog_price_book(known: Catalog | None = None) -> PriceBook:
@@ -118,9 +135,28 @@ def sync_catalog_prices(connection: Connection, known: Catalog | None = None) ->
 
 def load_price_book(connection: Connection) -> PriceBook:
     """All rows of `prices`."""
+    return PriceBook(load_price_rows(connection))
+
+
+def load_price_rows(connection: Connection) -> list[PriceRow]:
+    """All rows of `prices`, in the order in which they were added."""
     columns = [column for column in Price.__table__.columns if column.name not in ("source", "created_at")]
-    found = connection.execute(select(*columns)).mappings()
-    return PriceBook([PriceRow(**{**row, "per_image": _decimals(row["per_image"])}) for row in found])
+    found = connection.execute(select(*columns).order_by(Price.id)).mappings()
+    return [PriceRow(**{**row, "per_image": _decimals(row["per_image"])}) for row in found]
+
+
+def as_columns(row: PriceRow, source: str) -> dict[str, Any]:
+    """A row as values of the table's columns."""
+    token_prices = {name: getattr(row, name) for name in (*INPUT_COLUMNS, *OUTPUT_COLUMNS)}
+    return {
+        "model": row.model,
+        "service_tier": row.service_tier,
+        "effective_from": row.effective_from,
+        "origin": row.origin,
+        "source": source,
+        "per_image": {key: str(usd) for key, usd in row.per_image.items()},
+        **token_prices,
+    }
 
 
 def _columns(entry: CatalogModel, price: CatalogPrice) -> dict[str, Any]:
@@ -136,7 +172,8 @@ def _columns(entry: CatalogModel, price: CatalogPrice) -> dict[str, Any]:
     }
 
 
-def _long_columns(row: Mapping[str, Any], long: LongContext) -> dict[str, Any]:
+def long_columns(row: Mapping[str, Any], long: LongContext) -> dict[str, Any]:
+    """The same row for requests above the model's long-context threshold."""
     inputs = {name: row[name] * long.input_factor for name in INPUT_COLUMNS if row[name] is not None}
     outputs = {name: row[name] * long.output_factor for name in OUTPUT_COLUMNS if row[name] is not None}
     return {**row, **inputs, **outputs, "service_tier": row["service_tier"] + LONG}

@@ -10,7 +10,8 @@ class Usage:
     """What a call took, as the response says (or, for models that do not say, as the request implies).
 
     `input_tokens` and `output_tokens` are whole: cached, cache-write and picture tokens are parts of them. Pictures are
-    billed by number at the price of `image_key` (`256x256`, `1024x1024/high`) where that is set, else by their tokens.
+    billed by number at the price of `image_key` (`256x256`, `1024x1024/high`) where their price row has prices per
+    picture or no tokens were counted, else by their tokens.
     """
 
     input_tokens: int = 0

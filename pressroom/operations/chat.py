@@ -20,7 +20,7 @@ from typing import Any
 from pressroom.catalog.entries import CatalogModel
 from pressroom.catalog.load import catalog
 from pressroom.errors import Problem
-from pressroom.money.cost import UnpricedUsage, per_million
+from pressroom.money.cost import per_million, unpriced
 from pressroom.money.prices import LONG, PriceRow
 from pressroom.operations import checks
 from pressroom.operations.base import Body, Estimate, MalformedReply, Reply, Usage
@@ -227,10 +227,7 @@ def _input_bound(size: Size) -> int:
 def _cost(price: PriceRow, entry: CatalogModel | None, tokens_in: int, tokens_out: int, *, bound: bool) -> Decimal:
     input_usd, output_usd = price.input_usd, price.output_usd
     if input_usd is None or output_usd is None:
-        missing = "input_usd" if input_usd is None else "output_usd"
-        raise UnpricedUsage(
-            f"price row {price.id} of {price.model} has no {missing}: add a row with it (docs/catalog.md)"
-        )
+        raise unpriced(price, *(name for name in ("input_usd", "output_usd") if getattr(price, name) is None))
     if bound and price.cache_write_usd is not None and price.cache_write_usd > input_usd:
         input_usd = price.cache_write_usd
     usd_in, usd_out = per_million(tokens_in, input_usd), per_million(tokens_out, output_usd)

@@ -11,7 +11,7 @@ from typing import Any
 from pressroom.catalog.entries import CatalogModel, ImageContract
 from pressroom.catalog.load import catalog
 from pressroom.errors import Problem
-from pressroom.money.cost import UnpricedUsage, image_price, per_million
+from pressroom.money.cost import image_price, per_million, unpriced
 from pressroom.money.prices import PriceRow
 from pressroom.operations import checks
 from pressroom.operations.base import Body, Estimate, MalformedReply, Reply, ReturnedImage, Usage
@@ -76,10 +76,7 @@ class ImageGenerate:
             usd = image_price(price, _image_key(body, contract)) * images
             return Estimate(tokens=0, images=images, cost_usd=usd, expected_usd=usd)
         if price.input_usd is None or price.image_output_usd is None:
-            raise UnpricedUsage(
-                f"price row {price.id} of {price.model} prices neither pictures (per_image) nor tokens (input_usd and "
-                "image_output_usd): add a row with either (docs/catalog.md)"
-            )
+            raise unpriced(price, "per_image")
         prompt_tokens = utf8_length(body["prompt"]) + 16
         output_tokens = images * _tokens_per_image(body, contract)
         usd = per_million(prompt_tokens, price.input_usd) + per_million(output_tokens, price.image_output_usd)
@@ -257,4 +254,5 @@ def _usage(body: Body, answer: Mapping[str, Any], images: int) -> Usage:
         images=images,
         service_tier=served_tier(answer),
         raw=usage,
+        image_key=_image_key(body, contract),
     )

@@ -63,8 +63,8 @@ def test_reasoning_models_get_the_limit_by_its_new_name(tmp_path: Path) -> None:
         (
             PromptOptions(model="gpt-4o-mni"),
             'model: is not in the catalog (got "gpt-4o-mni"). Did you mean gpt-4o-mini? There are: '
-            f"{', '.join(catalog().priced())}. An operator adds a model with its price as docs/catalog.md says; one "
-            "that has a price needs its endpoint too (url)",
+            f"{', '.join(catalog().priced())}. One of your own needs a price (pressroom prices set MODEL --input USD "
+            "--output USD) and its endpoint (url)",
         ),
         (
             replace(CHAT, size="256x256"),

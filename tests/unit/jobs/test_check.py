@@ -60,7 +60,8 @@ def test_an_unknown_model_gets_a_suggestion_and_all_there_are() -> None:
     (said,) = complaints(CHAT, chat(model="gpt-4o-mni"))
     assert said == (
         'model: is not a known model (got "gpt-4o-mni"). Did you mean gpt-4o-mini? There are: gpt-4o-mini, gpt-6-luna, '
-        "gpt-5.6-luna, gpt-5.4-mini, gpt-5.4-nano. An operator adds a model with its price as docs/catalog.md says"
+        "gpt-5.6-luna, gpt-5.4-mini, gpt-5.4-nano. Or add its price: pressroom prices set gpt-4o-mni --input USD "
+        "--output USD"
     )
     (said,) = complaints(IMAGES, {"model": "xyz", "prompt": "a cat"}, OPENAI_BASE_URL)
     assert "There are: gpt-image-1" in said
@@ -77,6 +78,7 @@ def test_models_that_an_operator_priced_are_among_those_there_are() -> None:
 def test_a_model_without_a_price_is_refused() -> None:
     (said,) = complaints(IMAGES, {"model": "dall-e-3", "prompt": "a cat"})
     assert said.startswith('model: has no known price on 2026-11-22 (got "dall-e-3"). Ask for one of: dall-e-2, gpt-im')
+    assert said.endswith("Or add its price: pressroom prices set dall-e-3 --image 1024x1024=USD")
 
 
 def test_everything_wrong_shows_at_once() -> None:
@@ -97,7 +99,7 @@ def test_a_model_that_is_gone_is_refused_where_it_is_gone(on: date) -> None:
 def test_a_tier_without_a_price_is_refused_with_those_that_have_one() -> None:
     assert complaints(CHAT, chat(service_tier="scale")) == [
         'service_tier: has no known price for gpt-4o-mini (got "scale"). Leave it out, or give one of: default, '
-        "priority. An operator adds a price as docs/catalog.md says"
+        "priority. Or add its price: pressroom prices set gpt-4o-mini --tier scale --input USD --output USD"
     ]
 
 
@@ -147,3 +149,11 @@ def test_a_quality_without_a_price_is_not_echoed_whole() -> None:
     found = RequestChecker(PriceBook([price]), catalog(), SANDBOX, TODAY).check(IMAGES, body)
     assert isinstance(found, list)
     assert len(str(found[0])) < 400
+
+
+def test_a_kind_without_a_price_is_refused_with_what_to_type() -> None:
+    price = PriceRow(1, "own", "default", date(2026, 1, 1), per_image={"256x256": Decimal(1)})
+    body = {"model": "own", "prompt": "a cat", "size": "512x512"}
+    found = RequestChecker(PriceBook([price]), catalog(), SANDBOX, TODAY).check(IMAGES, body)
+    assert isinstance(found, list)
+    assert "add it with `pressroom prices set own --image 512x512=USD`" in str(found[0])

@@ -48,7 +48,9 @@ def test_no_tier_stands_in_for_another() -> None:
     problem = caught.value.problems[0]
     assert (problem.field, problem.value, problem.code) == ("model", "m", "unknown_price")
     assert problem.reason == "no price is known for service tier 'scale' on 2026-11-22"
-    assert "table `prices`" in problem.remedy
+    assert problem.remedy.startswith(
+        "Add one: pressroom prices set m --tier scale --input USD --output USD --from 2026-"
+    )
 
 
 def test_a_model_without_a_price_is_refused_rather_than_free() -> None:
