@@ -1,5 +1,7 @@
 """`python -m benchmarks`: the benchmarks of docs/benchmarks.md, one after the other. About half an hour.
 
+`python -m benchmarks NAME …` runs one, with its own options.
+
 `python -m benchmarks --quick` has fewer jobs and rounds and a short steady state: about 10 minutes.
 """
 
@@ -20,6 +22,8 @@ def main() -> None:
     """Run each in a process of its own; exits 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        raise SystemExit(subprocess.run([sys.executable, "-m", f"benchmarks.{sys.argv[1]}", *sys.argv[2:]]).returncode)
     failed = []
     for name, *options in QUICK if parser.parse_args().quick else FULL:
         print(f"\n## {name}", flush=True)

@@ -94,11 +94,11 @@ class Rig:
     directory: Path
 
     def clean(self, sandbox_config: Mapping[str, Any]) -> None:
-        """Empty tables, an empty Redis, and a sandbox as configured with its counts at zero. No worker may run."""
+        """Empty tables, an empty Redis database, and a sandbox as configured, its counts at zero. No worker may run."""
         with self.database.begin() as conn:
             conn.execute(text(f"TRUNCATE {_TABLES} CASCADE"))
         with redis.Redis.from_url(self.urls.redis_url) as client:
-            client.flushall()
+            client.flushdb()
         self.sandbox.replace_config(sandbox_config)
         self.sandbox.reset()
 
@@ -137,7 +137,7 @@ class Rig:
     def _listening(self) -> int:
         """Connections that wait for a message: a worker's is the last thing that it opens."""
         with redis.Redis.from_url(self.urls.redis_url) as client:
-            return sum(1 for one in client.client_list() if one["cmd"] == "brpop")
+            return sum(1 for one in client.client_list() if one["cmd"] == "brpop" and one["db"] == "0")
 
 
 @contextmanager
