@@ -3,19 +3,23 @@
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from models import PriorityClass
 from pressroom.catalog.load import catalog
 from pressroom.jobs.flows import ensure_flow
 from pressroom.jobs.resolve import DeploymentRef, resolve_deployments
+from pressroom.jobs.route import find_share
+from pressroom.jobs.share import Share
 from pressroom.settings import OPENAI_BASE_URL
 
 _OFFICIAL_HOST = urlsplit(OPENAI_BASE_URL).hostname
 
 
-class ResolvedAsNeeded(dict[str, DeploymentRef]):
-    """Deployments by model; asking for one that is not there makes it, with its pool and flow.
+class ResolvedAsNeeded(dict[str, DeploymentRef | Share]):
+    """Deployments by model, or shares where a route names several; asking for one that is not there makes it.
+
+    It comes with its pool and flow.
 
     Each is made in a short transaction of its own. Within the batch's, their new rows would stay locked until its
     end, in the order of the file: two batches could wait for each other. A refused batch may leave a deployment
@@ -29,13 +33,18 @@ class ResolvedAsNeeded(dict[str, DeploymentRef]):
         self._project_id = project_id
         self._priority_class = priority_class
 
-    def __missing__(self, model: str) -> DeploymentRef:
+    def __missing__(self, model: str) -> DeploymentRef | Share:
+        with self._engine.begin() as conn:
+            place = find_share(conn, self._project_id, model) or self._configured(conn, model)
+            for pool_id in [ref.pool_id for ref in place.refs] if isinstance(place, Share) else [place.pool_id]:
+                ensure_flow(conn, pool_id=pool_id, project_id=self._project_id, priority_class=self._priority_class)
+        self[model] = place
+        return place
+
+    def _configured(self, conn: Connection, model: str) -> DeploymentRef:
+        """The deployment at the configured provider."""
         pool = catalog().pool_of(model)
         # The catalog's limits are those of one provider's accounts; any other endpoint tells its own, or has none.
         official = urlsplit(self._base_url).hostname == _OFFICIAL_HOST
         limits = {pool: catalog().limits_for(model)} if official else {}
-        with self._engine.begin() as conn:
-            found = resolve_deployments(conn, self._base_url, {model: pool}, limits)[model]
-            ensure_flow(conn, pool_id=found.pool_id, project_id=self._project_id, priority_class=self._priority_class)
-        self[model] = found
-        return found
+        return resolve_deployments(conn, self._base_url, {model: pool}, limits)[model]

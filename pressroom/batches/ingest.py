@@ -21,6 +21,7 @@ from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import new_id
 from pressroom.jobs.check import RequestChecker
+from pressroom.jobs.route import routed_endpoints
 from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
 from pressroom.operations.checks import metadata as metadata_problem
@@ -78,8 +79,9 @@ def ingest(
     unknown project.
     """
     prompts = prompt_options if prompt_options is not None else PromptOptions()
-    prices = _prepare(engine, options)
-    checker = RequestChecker(prices, catalog(), options.base_url, today or datetime.now(UTC).date())
+    prices, served_by = _prepare(engine, options)
+    day = today or datetime.now(UTC).date()
+    checker = RequestChecker(prices, catalog(), options.base_url, day, served_by=served_by)
     sieve = Sieve(checker, kind_of(path), max_problems=max(1, max_problems), deadline=options.deadline)
     lines = read_lines(path, prompts)
     mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
@@ -111,8 +113,11 @@ def ingest(
 _fingerprint = fingerprint
 
 
-def _prepare(engine: Engine, options: IngestOptions) -> PriceBook:
-    """The prices. Raises NotFound for an unknown project, InvalidInput for metadata that cannot be kept."""
+def _prepare(engine: Engine, options: IngestOptions) -> tuple[PriceBook, dict[str, list[str]]]:
+    """The prices, and the endpoints of models with a route.
+
+    Raises NotFound for an unknown project, InvalidInput for metadata that cannot be kept.
+    """
     problem = metadata_problem("metadata", dict(options.metadata))
     if problem is not None:
         raise InvalidInput([problem])
@@ -121,7 +126,7 @@ def _prepare(engine: Engine, options: IngestOptions) -> PriceBook:
         if known is None:
             raise NotFound(f"there is no project {options.project_id}")
         sync_catalog_prices(conn)
-        return load_price_book(conn)
+        return load_price_book(conn), routed_endpoints(conn, options.project_id)
 
 
 def _insert(conn: Connection, jobs: Iterator[NewJob], engine: Engine, target: tuple[UUID, IngestOptions]) -> Inserted:

@@ -21,11 +21,13 @@ class DeploymentRef:
     base_url: str
 
 
-def pool_name(base_url: str, pool_key: str) -> str:
-    """`sandbox/dall-e-2`, `api.openai.com/gpt-4o-mini`: how a pool is called everywhere.
+def pool_name(base_url: str, pool_key: str, account: str = "") -> str:
+    """`sandbox/dall-e-2`, `team-b@api.openai.com/gpt-4o-mini`: how pools, and deployments by model, are called.
 
     A path other than the usual `/v1` belongs to the name: two endpoints of one gateway are two accounts.
     """
+    if account:
+        return f"{account}@{pool_name(base_url, pool_key)}"
     if base_url == SANDBOX:
         return f"sandbox/{pool_key}"
     address = urlsplit(base_url)
@@ -39,8 +41,11 @@ def resolve_deployments(
     base_url: str,
     pool_keys: Mapping[str, str],
     catalog_limits: Mapping[str, Mapping[str, Any]],
+    *,
+    account: str = "",
+    api_key_env: str | None = None,
 ) -> dict[str, DeploymentRef]:
-    """Deployments by model, made with their pools where missing.
+    """Deployments by model under one account, made with their pools where missing.
 
     `pool_keys` names each model's limit group, `catalog_limits` the limits the catalog knows for each group (empty for
     endpoints it has no say over) and replaces what an older catalog said. Deployments that exist stay as they are.
@@ -52,31 +57,39 @@ def resolve_deployments(
                 " ON CONFLICT (name) DO UPDATE SET catalog_limits = excluded.catalog_limits"
                 " WHERE pools.catalog_limits IS DISTINCT FROM excluded.catalog_limits"
             ),
-            {"name": pool_name(base_url, key), "limits": orjson.dumps(dict(catalog_limits.get(key, {}))).decode()},
+            {
+                "name": pool_name(base_url, key, account),
+                "limits": orjson.dumps(dict(catalog_limits.get(key, {}))).decode(),
+            },
         )
     for model in sorted(pool_keys):
         conn.execute(
             text(
-                "INSERT INTO deployments (base_url, model, is_sandbox, pool_id)"
-                " SELECT :base_url, :model, :is_sandbox, id FROM pools WHERE name = :pool"
-                " ON CONFLICT (base_url, model) DO NOTHING"
+                "INSERT INTO deployments (base_url, account, model, api_key_env, is_sandbox, pool_id)"
+                " SELECT :base_url, :account, :model, :api_key_env, :is_sandbox, id FROM pools WHERE name = :pool"
+                " ON CONFLICT (base_url, account, model) DO NOTHING"
             ),
             {
                 "base_url": base_url,
+                "account": account,
                 "model": model,
+                "api_key_env": api_key_env,
                 "is_sandbox": base_url == SANDBOX,
-                "pool": pool_name(base_url, pool_keys[model]),
+                "pool": pool_name(base_url, pool_keys[model], account),
             },
         )
-    return find_deployments(conn, base_url, pool_keys)
+    return find_deployments(conn, base_url, pool_keys, account=account)
 
 
-def find_deployments(conn: Connection, base_url: str, models: Iterable[str]) -> dict[str, DeploymentRef]:
-    """The deployments that exist, by model."""
+def find_deployments(
+    conn: Connection, base_url: str, models: Iterable[str], *, account: str = ""
+) -> dict[str, DeploymentRef]:
+    """The deployments of an account that exist, by model."""
     rows = conn.execute(
         text(
-            "SELECT id, pool_id, model, base_url FROM deployments WHERE base_url = :base_url AND model = ANY(:models)"
+            "SELECT id, pool_id, model, base_url FROM deployments"
+            " WHERE base_url = :base_url AND account = :account AND model = ANY(:models)"
         ),
-        {"base_url": base_url, "models": sorted(models)},
+        {"base_url": base_url, "account": account, "models": sorted(models)},
     )
     return {row.model: DeploymentRef(row.id, row.pool_id, row.model, row.base_url) for row in rows}
