@@ -17,12 +17,15 @@ class Estimate:
     """What a request will take: for the limiter (tokens, images), and its cost in USD.
 
     `cost_usd` is the upper bound (every output token the request allows), `expected_usd` the likely figure.
+    `input_tokens` and `output_tokens` are what is likely, without margins.
     """
 
     tokens: int
     images: int
     cost_usd: Decimal
     expected_usd: Decimal
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

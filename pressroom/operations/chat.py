@@ -157,6 +157,8 @@ class Chat:
             images=0,
             cost_usd=_cost(price, entry, bound_in, bound_out, bound=True),
             expected_usd=_cost(price, entry, likely_in, likely_out, bound=False),
+            input_tokens=likely_in,
+            output_tokens=likely_out,
         )
 
     def outgoing(self, body: Body) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class ImageGenerate:
         prompt_tokens = utf8_length(body["prompt"]) + 16
         output_tokens = images * _tokens_per_image(body, contract)
         usd = per_million(prompt_tokens, price.input_usd) + per_million(output_tokens, price.image_output_usd)
-        return Estimate(tokens=prompt_tokens // 4 + output_tokens, images=images, cost_usd=usd, expected_usd=usd)
+        likely_in = prompt_tokens // 4
+        return Estimate(likely_in + output_tokens, images, usd, usd, likely_in, output_tokens)
 
     def outgoing(self, body: Body) -> dict[str, Any]:
         """The body, asking for base64 where there is a choice: a URL dies within the hour."""
