@@ -14,6 +14,7 @@ from models import PriorityClass
 from pressroom.ids import new_id
 from pressroom.jobs.flows import FlowChange, change_flows, ensure_flow
 from pressroom.jobs.resolve import DeploymentRef
+from pressroom.jobs.share import Share
 from pressroom.operations.base import Estimate
 
 CHUNK = 2000
@@ -21,8 +22,8 @@ CHUNK = 2000
 
 # What is the same for all jobs of a model comes first, so that it is put together once.
 _COPY_JOBS = (
-    "COPY jobs (project_id, batch_id, max_attempts, state, flow_id, deployment_id, url, id, line_no, custom_id,"
-    " priority, run_at, deadline, est_tokens, est_images, est_cost_usd) FROM STDIN"
+    "COPY jobs (project_id, batch_id, api_key_id, max_attempts, state, flow_id, deployment_id, url, id, line_no,"
+    " custom_id, priority, run_at, deadline, est_tokens, est_images, est_cost_usd) FROM STDIN"
 )
 _COPY_REQUESTS = "COPY job_requests (job_id, body) FROM STDIN"
 _ESCAPES = (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
@@ -44,13 +45,17 @@ class NewJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a submission's jobs belong. `deployments` may find its entries only when asked for them."""
+    """Where a submission's jobs belong. `deployments` may find its entries only when asked for them.
+
+    A model that several deployments serve has a share there, which deals its jobs out.
+    """
 
     project_id: UUID
-    deployments: Mapping[str, DeploymentRef]
+    deployments: Mapping[str, DeploymentRef | Share]
     priority_class: PriorityClass = PriorityClass.NORMAL
     batch_id: UUID | None = None
     max_attempts: int = 5
+    api_key_id: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -88,19 +93,23 @@ class _Rows:
     def __init__(self, conn: Connection, to: Destination) -> None:
         self._conn = conn
         self._to = to
-        self._flow_of: dict[str, int] = {}
-        self._starts: dict[tuple[str, str], str] = {}
+        self._places: dict[str, DeploymentRef | Share] = {}
+        self._flow_of: dict[int, int] = {}
+        self._starts: dict[tuple[int, str], str] = {}
         self._jobs: list[str] = []
         self._requests: list[str] = []
         self.ready: dict[int, int] = {}
         for model in sorted(to.deployments):
-            self._find_flow(model)
+            self._find_place(model)
 
     def take(self, jobs: Iterable[NewJob], inserted: Inserted, *, keep_ids: bool) -> int:
         """Add rows; returns how many."""
-        flow_of, starts, ready = self._flow_of, self._starts, self.ready
+        places, flow_of, starts, ready = self._places, self._flow_of, self._starts, self.ready
         for url, model, body, estimate, custom_id, line_no, run_at, deadline, priority in jobs:
-            start = starts.get((model, url)) or self._start(model, url)
+            place = places.get(model) or self._find_place(model)
+            if type(place) is Share:
+                place = place.next()
+            start = starts.get((place.id, url)) or self._start(place.id, url)  # type: ignore[union-attr]
             job_id = new_id()
             shown = job_id.hex
             self._jobs.append(
@@ -109,7 +118,7 @@ class _Rows:
             )
             self._requests.append(f"{shown}\t{_escape(body)}\n")
             inserted.est_cost_usd += estimate.cost_usd
-            ready[flow_of[model]] += 1
+            ready[flow_of[place.id]] += 1  # type: ignore[union-attr]
             if keep_ids:
                 inserted.ids.append(job_id)
         return len(self._jobs)
@@ -125,24 +134,28 @@ class _Rows:
         finally:
             cursor.close()
 
-    def _start(self, model: str, url: str) -> str:
-        """The columns that all jobs of a model at an endpoint share."""
+    def _start(self, deployment_id: int, url: str) -> str:
+        """The columns that all jobs of a deployment at an endpoint share."""
         to = self._to
-        if model not in self._flow_of:
-            self._find_flow(model)
         batch = to.batch_id.hex if to.batch_id is not None else "\\N"
-        places = f"{self._flow_of[model]}\t{to.deployments[model].id}\t{_escape(url)}"
-        start = f"{to.project_id.hex}\t{batch}\t{to.max_attempts}\tqueued\t{places}"
-        self._starts[model, url] = start
+        key = to.api_key_id.hex if to.api_key_id is not None else "\\N"
+        places = f"{self._flow_of[deployment_id]}\t{deployment_id}\t{_escape(url)}"
+        start = f"{to.project_id.hex}\t{batch}\t{key}\t{to.max_attempts}\tqueued\t{places}"
+        self._starts[deployment_id, url] = start
         return start
 
-    def _find_flow(self, model: str) -> None:
-        pool_id = self._to.deployments[model].pool_id
-        flow = ensure_flow(
-            self._conn, pool_id=pool_id, project_id=self._to.project_id, priority_class=self._to.priority_class
-        )
-        self._flow_of[model] = flow
-        self.ready.setdefault(flow, 0)
+    def _find_place(self, model: str) -> DeploymentRef | Share:
+        place = self._places[model] = self._to.deployments[model]
+        for ref in place.refs if isinstance(place, Share) else [place]:
+            flow = ensure_flow(
+                self._conn,
+                pool_id=ref.pool_id,
+                project_id=self._to.project_id,
+                priority_class=self._to.priority_class,
+            )
+            self._flow_of[ref.id] = flow
+            self.ready.setdefault(flow, 0)
+        return place
 
 
 def _nullable(value: object) -> str:
