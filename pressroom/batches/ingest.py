@@ -1,6 +1,6 @@
 """Take a file in: every line checked and priced, then stored as one batch, or nothing at all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine, text
 
-from models import DEFAULT_PROJECT_ID, PriorityClass
+from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope, PriorityClass
 from pressroom.batches.destination import ResolvedAsNeeded
 from pressroom.batches.duplicates import duplicates_in_table
 from pressroom.batches.find import KnownBatch, find_batches, fingerprint
@@ -20,7 +20,9 @@ from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import new_id
+from pressroom.jobs.budgets import set_budget
 from pressroom.jobs.check import RequestChecker
+from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
 from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
@@ -48,6 +50,12 @@ class IngestOptions:
     max_attempts: int = 5
     metadata: Mapping[str, str] = field(default_factory=dict)
     deadline: datetime | None = None
+    budget_usd: Decimal | None = None
+    """What the batch may cost at most; its jobs wait when that is used up."""
+
+
+Review = Callable[[Connection, InputEstimate], None]
+"""Sees what a batch would cost before it is on the books, and may take its time. Whatever it raises undoes it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ def ingest(
     fingerprint: str | None = None,
     max_problems: int = 20,
     today: date | None = None,
+    review: Review | None = None,
 ) -> IngestedBatch:
     """Store the file's jobs as one batch, in one transaction and in flat memory.
 
@@ -99,11 +108,18 @@ def ingest(
                 "fingerprint": mark,
             }
             conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
-            inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options))
-            if sieve.unseen_ids:
-                sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
-            figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
-            conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
+
+            def complete(inserted: Inserted) -> None:
+                if sieve.unseen_ids:
+                    sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
+                figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
+                conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
+                if review is not None:
+                    review(conn, estimate(sieve.tally, load_basis(conn, options.base_url, day, prices)))
+                if options.budget_usd is not None:
+                    set_budget(conn, BudgetScope.BATCH, batch_id, BudgetPeriod.TOTAL, options.budget_usd)
+
+            inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options), complete=complete)
     except Refused:
         sieve.check_rest(lines)
         raise InvalidInput(sieve.problems, source=path.name, more=sieve.more) from None
@@ -129,7 +145,14 @@ def _prepare(engine: Engine, options: IngestOptions) -> tuple[PriceBook, dict[st
         return load_price_book(conn), routed_endpoints(conn, options.project_id)
 
 
-def _insert(conn: Connection, jobs: Iterator[NewJob], engine: Engine, target: tuple[UUID, IngestOptions]) -> Inserted:
+def _insert(
+    conn: Connection,
+    jobs: Iterator[NewJob],
+    engine: Engine,
+    target: tuple[UUID, IngestOptions],
+    *,
+    complete: Callable[[Inserted], None],
+) -> Inserted:
     batch_id, options = target
     destination = Destination(
         project_id=options.project_id,
@@ -140,7 +163,7 @@ def _insert(conn: Connection, jobs: Iterator[NewJob], engine: Engine, target: tu
         batch_id=batch_id,
         max_attempts=options.max_attempts,
     )
-    return insert_jobs(conn, jobs, destination)
+    return insert_jobs(conn, jobs, destination, before_waking=complete)
 
 
 def _storable(name: str) -> str:

@@ -9,6 +9,7 @@ from pressroom.batches.raw_json import numbers_as_written
 from pressroom.batches.read_input import InputKind, InputLine, in_words_of
 from pressroom.errors import PressroomError, Problem
 from pressroom.jobs.check import NewJobDraft, RequestChecker
+from pressroom.jobs.estimate import Tally
 from pressroom.jobs.submit import NewJob
 
 REMEMBERED_IDS = 10_000
@@ -20,7 +21,7 @@ class Refused(PressroomError):
 
 
 class Sieve:
-    """`problems` holds the first `max_problems`, `more` counts the others; `models` and `expected_usd` add up jobs."""
+    """`problems` holds the first `max_problems`, `more` counts the others; the rest adds up jobs that passed."""
 
     def __init__(
         self, checker: RequestChecker, kind: InputKind, *, max_problems: int, deadline: datetime | None = None
@@ -33,13 +34,14 @@ class Sieve:
         self.problems: list[Problem] = []
         self.more = 0
         self.models: dict[str, int] = {}
+        self.tally = Tally()
         self.expected_usd = Decimal(0)
         self.unseen_ids = False
         """Whether lines passed whose `custom_id` was not compared with all before."""
 
     def accept(self, lines: Iterable[InputLine]) -> Iterator[NewJob]:
         """The jobs of good lines. Raises Refused at the first bad one."""
-        models, deadline = self.models, self._deadline
+        models, tally, deadline = self.models, self.tally, self._deadline
         for line in lines:
             draft = self._pass(line)
             if draft is None:
@@ -47,6 +49,7 @@ class Sieve:
             _, model, estimate = draft
             models[model] = models.get(model, 0) + 1
             self.expected_usd += estimate.expected_usd
+            tally.add(line.url, model, line.body, estimate)
             yield NewJob(line.url, model, line.body_json, estimate, line.custom_id, line.number, None, deadline)
 
     def check_rest(self, lines: Iterable[InputLine]) -> None:

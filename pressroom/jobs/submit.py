@@ -1,6 +1,6 @@
 """Put jobs on the books: `queued`, priced, in one transaction. From the commit on nothing can lose them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -67,10 +67,18 @@ class Inserted:
     ids: list[UUID] = field(default_factory=list)
 
 
-def insert_jobs(conn: Connection, jobs: Iterable[NewJob], to: Destination, *, keep_ids: bool = False) -> Inserted:
+def insert_jobs(
+    conn: Connection,
+    jobs: Iterable[NewJob],
+    to: Destination,
+    *,
+    keep_ids: bool = False,
+    before_waking: Callable[[Inserted], None] | None = None,
+) -> Inserted:
     """Insert `jobs` in the caller's transaction by COPY, in flat memory, and wake their flows at the end.
 
-    `keep_ids` returns the new ids, for submissions small enough to want them.
+    `keep_ids` returns the new ids, for submissions small enough to want them. `before_waking` may take its time: the
+    transaction holds locks on rows that nobody else sees yet, and none on a flow.
     """
     rows = _Rows(conn, to)
     inserted = Inserted()
@@ -78,6 +86,8 @@ def insert_jobs(conn: Connection, jobs: Iterable[NewJob], to: Destination, *, ke
     while count := rows.take(islice(stream, CHUNK), inserted, keep_ids=keep_ids):
         inserted.total += count
         rows.copy()
+    if before_waking is not None:
+        before_waking(inserted)
     # Not `wake_flows` alone: two submissions to several flows would lock them in any order, and could deadlock.
     change_flows(conn, {flow: FlowChange(queued=count, ready=True) for flow, count in rows.ready.items() if count})
     return inserted
