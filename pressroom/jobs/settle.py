@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, text
 
 from pressroom.jobs.books import Books
 from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.outcome import Next, Outcome
 
@@ -39,17 +40,20 @@ _ATTEMPTS = text(
     FROM t JOIN old ON old.id = t.id
     WHERE a.id = t.id AND (old.outcome = 'started' OR (t.outcome <> 'unknown' AND old.at_risk_usd IS NOT NULL))
     RETURNING a.id, old.outcome = 'unknown' AS was_unknown, coalesce(old.at_risk_usd, 0) AS was_at_risk,
-      (old.finished_at AT TIME ZONE 'UTC')::date AS booked_on
+      (old.finished_at AT TIME ZONE 'UTC')::date AS booked_on, a.number,
+      EXISTS (SELECT 1 FROM holds h WHERE h.job_id = a.job_id AND h.number = a.number
+        AND (h.state IN ('held', 'uncertain') OR h.is_estimate)) AS has_hold
     """
 )
 
 # A job whose cancel was asked for while it ran does not run again; a result that was paid for is kept.
 # `mine` locks in id order, late answers' jobs included, so that settlement, cancel and recovery cannot deadlock.
+# By lease and by attempt, of which a running job has one: whatever a group holds of a job, one of it ends the job.
 _JOBS = text(
     """
     WITH t AS (
-      SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS t (id uuid, lease_id uuid, state job_state, wait float8,
-        uses_attempt int, error_code text, cost_usd numeric)
+      SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS t (id uuid, attempt_id uuid, lease_id uuid,
+        state job_state, wait float8, uses_attempt int, error_code text, cost_usd numeric)
     ), mine AS MATERIALIZED (
       SELECT j.id FROM jobs j JOIN t ON t.id = j.id ORDER BY j.id FOR NO KEY UPDATE OF j
     )
@@ -58,8 +62,10 @@ _JOBS = text(
       run_at = CASE WHEN t.state = 'queued' AND NOT j.cancel_requested THEN now() + make_interval(secs => t.wait) END,
       finished_at = CASE WHEN t.state <> 'queued' OR j.cancel_requested THEN now() END,
       error_code = t.error_code, cost_usd = coalesce(j.cost_usd + t.cost_usd, j.cost_usd, t.cost_usd)
-    FROM t JOIN mine ON mine.id = t.id WHERE j.id = t.id AND j.lease_id = t.lease_id AND j.state = 'running'
-    RETURNING j.id, old.lease_id, j.batch_id, j.flow_id, j.state, j.run_at IS NULL AS ready
+    FROM t JOIN mine ON mine.id = t.id
+      JOIN attempts a ON a.id = t.attempt_id AND a.job_id = t.id AND a.outcome = 'started'
+    WHERE j.id = t.id AND j.lease_id = t.lease_id AND j.state = 'running'
+    RETURNING j.id, t.attempt_id, j.batch_id, j.flow_id, j.state, j.run_at IS NULL AS ready
     """
 )
 
@@ -101,21 +107,21 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     """Settle `outcomes` in the caller's transaction. Returns the jobs that ended or went back because of them.
 
-    The order of locks is jobs, attempts, leases, batches, costs, flows, each in id order.
+    The order of locks is jobs, attempts, leases, batches, costs, flows, budget windows, each in id order.
     """
-    ordered = sorted(outcomes, key=lambda o: o.job_id)
-    # By lease, not by job alone: a group may hold a job's late answer beside the one that ends it.
-    jobs = {(row.id, row.lease_id): row for row in _update_jobs(conn, ordered)}
-    current = [(o, jobs[o.job_id, o.lease_id]) for o in ordered if (o.job_id, o.lease_id) in jobs]
+    ordered = sorted({o.attempt_id: o for o in outcomes}.values(), key=lambda o: o.job_id)
+    # By attempt, not by job: a group may hold a job's late answer beside the one that ends it.
+    jobs = {row.attempt_id: row for row in _update_jobs(conn, ordered)}
+    current = [(o, jobs[o.attempt_id]) for o in ordered if o.attempt_id in jobs]
     booked = _update_attempts(conn, ordered)
     _insert_results(conn, [o for o, row in current if row.state != "queued"])
     _insert_artifacts(conn, [o for o, _ in current if o.stored])
-    late = _book_late_costs(conn, [o for o in ordered if (o.job_id, o.lease_id) not in jobs and o.attempt_id in booked])
+    late = _book_late_costs(conn, [o for o in ordered if o.attempt_id not in jobs and o.attempt_id in booked])
     closed: dict[UUID, int] = {}
     books = Books()
     flows: dict[int, FlowChange] = {}
     for outcome in ordered:
-        row = jobs.get((outcome.job_id, outcome.lease_id))
+        row = jobs.get(outcome.attempt_id)
         batch_id = row.batch_id if row is not None else late.get(outcome.job_id)
         if outcome.attempt_id in booked:
             was = booked[outcome.attempt_id]
@@ -130,7 +136,11 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     close_in_leases(conn, closed, unstarted={})
     books.write(conn)
     change_flows(conn, flows)
-    return {job_id for job_id, _ in jobs}
+    calls = [
+        (o, booked[o.attempt_id].number) for o in ordered if o.attempt_id in booked and booked[o.attempt_id].has_hold
+    ]
+    resolve_holds(conn, [Known(o.job_id, number, o.cost_usd, o.at_risk_usd) for o, number in calls])
+    return {row.id for row in jobs.values()}
 
 
 def _charge_flow(flows: dict[int, FlowChange], row: Row[Any], outcome: Outcome) -> None:
@@ -145,6 +155,7 @@ def _update_jobs(conn: Connection, outcomes: Sequence[Outcome]) -> Sequence[Row[
     rows = [
         {
             "id": o.job_id,
+            "attempt_id": o.attempt_id,
             "lease_id": o.lease_id,
             "state": o.then.value,
             "wait": o.wait_seconds,

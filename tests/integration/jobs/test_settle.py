@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from models import AttemptOutcome
+from pressroom.ids import new_id
 from pressroom.jobs.outcome import Next
 from tests.fixtures.desk import COST_USD, EST_USD, Desk, Kind, limited, refusal, retry, success, unknown, unsent
 
@@ -68,6 +69,43 @@ def test_the_late_and_the_second_answer_of_a_job_in_one_group_end_it_once(desk: 
     assert desk.states() == {"succeeded": 3}
     assert desk.scalar("SELECT succeeded FROM batches") == 3
     assert desk.scalar("SELECT count(*) FROM job_results WHERE status_code = 200 AND error IS NULL") == 3
+    assert desk.faults() == {}
+
+
+@pytest.mark.parametrize("stray_first", [True, False])
+def test_two_outcomes_of_a_job_under_one_lease_in_one_group_end_it_once(desk: Desk, stray_first: bool) -> None:
+    """However the second came about: the attempt on the books decides, and the other moves nothing."""
+    jobs, attempts, _ = desk.run(3)
+    booked = [success(job, attempts[job.id]) for job in jobs]
+    strays = [kind(job, new_id()) for kind, job in zip((success, refusal, unsent), jobs, strict=True)]
+
+    settled = desk.settle(*(strays + booked if stray_first else booked + strays))
+
+    assert settled == {job.id for job in jobs}
+    assert desk.states() == {"succeeded": 3}
+    assert desk.scalar("SELECT succeeded FROM batches") == 3
+    assert desk.row("jobs", jobs[0].id).cost_usd == COST_USD
+    assert desk.scalar("SELECT count(*) FROM leases") == 0
+    assert desk.faults() == {}
+
+
+def test_an_outcome_that_a_group_holds_twice_counts_once(desk: Desk) -> None:
+    [job], attempts, _ = desk.run(1)
+    outcome = success(job, attempts[job.id])
+
+    desk.settle(outcome, outcome)
+
+    assert desk.scalar("SELECT calls FROM daily_costs") == 1
+    assert desk.states() == {"succeeded": 1}
+    assert desk.faults() == {}
+
+
+def test_an_outcome_of_an_attempt_that_was_never_booked_leaves_its_job_alone(desk: Desk) -> None:
+    [job], _, _ = desk.run(1)
+
+    assert desk.settle(success(job, new_id())) == set()
+
+    assert desk.states() == {"running": 1}
     assert desk.faults() == {}
 
 
