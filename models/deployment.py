@@ -14,6 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Timestamp, enum_column
@@ -38,7 +40,7 @@ class Deployment(Base):
     holds its key, null for the installation's own key; the key itself is never stored.
 
     While `paused_at` is set none of its jobs start, for the reason of `stop_kind`. At `retry_at` (null: never by
-    itself) the breaker lets a few calls through, which are those of `probe_lease_id`. `trips` counts how often it
+    itself) the breaker lets a few calls through, which are those of `probe_leases`. `trips` counts how often it
     opened without having been closed for long, `closed_at` says when it closed last.
 
     `token_ratio` is what its calls take of tokens over what was estimated, as a moving mean of what they took lately.
@@ -64,5 +66,5 @@ class Deployment(Base):
     retry_at: Mapped[Timestamp | None]
     trips: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     closed_at: Mapped[Timestamp | None]
-    probe_lease_id: Mapped[UUID | None]
+    probe_leases: Mapped[list[UUID]] = mapped_column(ARRAY(PgUUID(as_uuid=True)), server_default=text("'{}'"))
     created_at: Mapped[CreatedAt]

@@ -5,6 +5,7 @@ Revision: 0005, after 0004.
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0005"
 down_revision = "0004"
@@ -25,7 +26,10 @@ def upgrade() -> None:
     op.add_column("deployments", sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("deployments", sa.Column("trips", sa.SmallInteger(), server_default=sa.text("0"), nullable=False))
     op.add_column("deployments", sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("deployments", sa.Column("probe_lease_id", sa.UUID(), nullable=True))
+    op.add_column(
+        "deployments",
+        sa.Column("probe_leases", postgresql.ARRAY(sa.UUID()), server_default=sa.text("'{}'"), nullable=False),
+    )
     op.drop_constraint(op.f("uq_deployments_base_url_model"), "deployments")
     op.create_unique_constraint(
         op.f("uq_deployments_base_url_account_model"), "deployments", ["base_url", "account", "model"]
@@ -76,6 +80,6 @@ def downgrade() -> None:
     op.drop_constraint(op.f("uq_deployments_base_url_account_model"), "deployments")
     # Deployments of further accounts have no place in the older schema; their jobs would then be another account's.
     op.create_unique_constraint(op.f("uq_deployments_base_url_model"), "deployments", ["base_url", "model"])
-    for column in ("probe_lease_id", "closed_at", "trips", "retry_at", "stop_kind", "api_key_env", "account"):
+    for column in ("probe_leases", "closed_at", "trips", "retry_at", "stop_kind", "api_key_env", "account"):
         op.drop_column("deployments", column)
     STOP_KIND.drop(op.get_bind())

@@ -227,7 +227,7 @@ def resume_deployment(conn: Connection, deployment_id: int) -> bool:
     lifted = conn.execute(
         text(
             "UPDATE deployments SET paused_at = NULL, pause_reason = NULL, stop_kind = NULL, retry_at = NULL,"
-            " probe_lease_id = NULL, trips = 0, closed_at = now() WHERE id = :id AND paused_at IS NOT NULL"
+            " probe_leases = '{}', trips = 0, closed_at = now() WHERE id = :id AND paused_at IS NOT NULL"
         ),
         {"id": deployment_id},
     ).rowcount

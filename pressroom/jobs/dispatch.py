@@ -22,6 +22,7 @@ from pressroom.settings import Settings
 
 _NOTHING_SECONDS = 1e-6
 _WORTH_FILLING = 0.2
+_PROBED_FLOWS = 200
 # What a job of a pool without limits is charged to its flow: turns are still taken by weight.
 _NOMINAL_SECONDS = 0.001
 
@@ -180,6 +181,18 @@ def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID
         return {}
     rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
     return _fill(conn, pool, rates, policy)
+
+
+def lease_probe(conn: Connection, pool: int, deployment_id: int, *, jobs: int) -> list[UUID]:
+    """Lease a few jobs of one deployment, though it is stopped, to try whether it is well again."""
+    row = conn.execute(_LOCK_POOL, {"pool": pool}).one_or_none()
+    if row is None:
+        return []
+    rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
+    query = text("SELECT id FROM deployments WHERE pool_id = :pool AND id <> :id")
+    others = list(conn.execute(query, {"pool": pool, "id": deployment_id}).scalars())
+    claimed, _ = _claim(conn, pool, rates, _Room(jobs, math.inf, _PROBED_FLOWS, others, []))
+    return list(_write_leases(conn, pool, Reservations(conn).reserve(claimed), jobs))
 
 
 def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> dict[UUID, int]:
