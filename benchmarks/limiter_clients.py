@@ -74,9 +74,9 @@ class ScriptClient:
         self._world.free[worker] += 1
         self.wake(worker)
 
-    def refused(self, worker: int, job: Job, refusal: Refusal) -> None:
+    def refused(self, worker: int, job: Job, refusal: Refusal, headers: QuotaHeaders) -> None:
         slot_id, estimate = self._slots.pop(id(job))
-        self._reports[worker][1].append(Rejected(slot_id, estimate, refusal.retry_after, refusal.dimension))
+        self._reports[worker][1].append(Rejected(slot_id, estimate, refusal.retry_after, refusal.dimension, headers))
         self._back(worker, job)
         self._tick(worker, [])  # at once: every call sent before the others know is one more refused
 
@@ -129,7 +129,7 @@ class ScriptClient:
             request = TickRequest(f"w{worker}", book.held, book.settled, book.rejected, costs)
             reply = self._drive(tick_steps(self._keys, request, self._clock()))
             if reply is not None:
-                return book.answered(reply)
+                return book.answered(reply, costs)
             running = len(self._slots)
             self._drive(init_steps(self._keys, self._limits, running=running, lost=True, clock_us=self._clock()))
 
@@ -157,7 +157,7 @@ class BackoffClient:
     def done(self, worker: int, job: Job, headers: QuotaHeaders) -> None:
         self._free(worker, job)
 
-    def refused(self, worker: int, job: Job, refusal: Refusal) -> None:
+    def refused(self, worker: int, job: Job, refusal: Refusal, headers: QuotaHeaders) -> None:
         world = self._world
         tries = self._tries[id(job)] = self._tries.get(id(job), 0) + 1
         if tries >= self.attempts:
@@ -209,7 +209,7 @@ class SplitClient(BackoffClient):
         self._estimator.learn(job)
         super().done(worker, job, headers)
 
-    def refused(self, worker: int, job: Job, refusal: Refusal) -> None:
+    def refused(self, worker: int, job: Job, refusal: Refusal, headers: QuotaHeaders) -> None:
         again = self._world.now + refusal.retry_after + self._rng.random()
         self._world.at(again, partial(self._world.send, worker, job))
 

@@ -57,7 +57,10 @@ class Limits:
     ipm: float | None = None
     rpd: float | None = None
     concurrency: int | None = None
+    announced_seconds: float = 60.0
+    """Capacity of the announced bucket in seconds of its rate: what headers call the limit."""
     quantum_seconds: float = 0.5
+    """Capacity of the hidden bucket; as large as the announced one or larger: there is none."""
     reserves_max_tokens: bool = False
     """Charge input + max_tokens on admission and true up on completion, instead of the true cost at once."""
     refused_cost: float = 0.0
@@ -78,14 +81,16 @@ class Provider:
 
     limits: Limits
     buckets: list[list[Bucket]] = field(init=False)
+    foreign_units: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     in_flight: int = 0
     peak_in_flight: int = 0
 
     def __post_init__(self) -> None:
         self.buckets = []
-        for per_minute in (self.limits.rpm, self.limits.tpm, self.limits.ipm):
+        limits = self.limits
+        for per_minute in (limits.rpm, limits.tpm, limits.ipm):
             rate = (per_minute or 0.0) / 60
-            both = [Bucket(rate, rate * 60), Bucket(rate, max(1.0, rate * self.limits.quantum_seconds))]
+            both = [Bucket(rate, rate * limits.announced_seconds), Bucket(rate, max(1.0, rate * limits.quantum_seconds))]
             self.buckets.append(both if per_minute else [])
         if self.limits.rpd:
             self.buckets[0].append(Bucket(self.limits.rpd / 86400, self.limits.rpd))
@@ -107,6 +112,21 @@ class Provider:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         return None
+
+    def arrive_foreign(self, now: float, cost: Cost) -> bool:
+        """Somebody else's call: it takes quota and is not otherwise known here. False: refused."""
+        needs = [(bucket, cost.units()[unit]) for unit, both in enumerate(self.buckets) for bucket in both]
+        if any(bucket.wait(now, units) > 1e-9 for bucket, units in needs):
+            return False
+        self._charge(now, cost)
+        self.foreign_units = [a + b for a, b in zip(self.foreign_units, cost.units(), strict=True)]
+        return True
+
+    def scale(self, now: float, factor: float) -> None:
+        """The account's limits change: rates, capacities and levels with them."""
+        for bucket in [bucket for both in self.buckets for bucket in both]:
+            bucket.take(now, 0.0)
+            bucket.rate, bucket.capacity, bucket.level = bucket.rate * factor, bucket.capacity * factor, bucket.level * factor
 
     def complete(self, now: float, charged: Cost, true: Cost) -> None:
         """The call is over; a reservation is trued up."""

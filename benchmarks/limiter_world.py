@@ -40,6 +40,14 @@ class Scenario:
     """Arrivals as a share of capacity, in bursts; None: there is always work."""
     outage: bool = True
     seed: int = 1
+    batch: int | None = None
+    """So many jobs, all there at the start, instead of work without end; the run ends with the last of them."""
+    exact: bool = False
+    """Every job takes `mean_tokens`, and the client knows; latency is then between 0.8 and 1.2 times `latency`."""
+    foreign: tuple[float, float, float] | None = None
+    """Somebody else on the account, from and until (seconds), and the share of the limits they ask for."""
+    changes: tuple[tuple[float, float], ...] = ()
+    """When the provider changes the limits, and by which factor."""
 
 
 @dataclass(slots=True)
@@ -63,7 +71,7 @@ class Client(Protocol):
     def done(self, worker: int, job: Job, headers: QuotaHeaders) -> None:
         """The call succeeded."""
 
-    def refused(self, worker: int, job: Job, refusal: Refusal) -> None:
+    def refused(self, worker: int, job: Job, refusal: Refusal, headers: QuotaHeaders) -> None:
         """The call was answered 429."""
 
 
@@ -79,6 +87,10 @@ class Counts:
     delays: list[float] = field(default_factory=list)
     busy_seconds: float = 0.0
     """Sum of the calls' latencies."""
+    refusals: int = 0
+    """429s of the whole run, warm-up included."""
+    ended: float = 0.0
+    """When the last call came back."""
 
 
 class World:
@@ -95,6 +107,8 @@ class World:
         self.jobs, self.net = random.Random(scenario.seed), random.Random(scenario.seed + 7)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
+        self._left, self._completed = scenario.batch, 0
+        self._factor, self._factor_seconds, self._since = 1.0, 0.0, scenario.warm_seconds
         self._bias = [1.0 + 0.5 * self.jobs.random() for _ in range(TENANTS)]
 
     def at(self, when: float, action: Callable[[], None]) -> None:
@@ -110,12 +124,20 @@ class World:
             self.at(scenario.seconds * 2 / 3, lambda: self._set_up(7, up=True))
         if scenario.load is not None:
             self.at(0.0, self._arrival)
+        if scenario.foreign is not None:
+            self.at(scenario.foreign[0], self._foreign_arrival)
+        for when, factor in scenario.changes:
+            self.at(when, lambda factor=factor: self._change(factor))  # type: ignore[misc]
         for worker in range(scenario.workers):
             self.at(0.001 * worker, lambda w=worker: self.client.wake(w))  # type: ignore[misc]
-        while self._events and self._events[0][0] <= scenario.seconds:
+        while self._events and self._events[0][0] <= scenario.seconds and not self._batch_done:
             self.now, _, action = heapq.heappop(self._events)
             action()
         return self.counts
+
+    @property
+    def _batch_done(self) -> bool:
+        return self._left == 0 and not self.backlog and self.counts.admitted == self.scenario.batch == self._completed
 
     @property
     def measured(self) -> bool:
@@ -126,6 +148,10 @@ class World:
         """The head of the backlog, or a new job where work never ends."""
         if self.backlog:
             return self.backlog.popleft()
+        if self._left is not None:
+            if self._left == 0:
+                return None
+            self._left -= 1
         return self._new_job() if self.scenario.load is None else None
 
     def send(self, worker: int, job: Job) -> None:
@@ -136,7 +162,9 @@ class World:
         """Share of the binding dimension's quota used, as a fraction."""
         limits, seconds = self.scenario.limits, self.scenario.seconds - self.scenario.warm_seconds
         per_minute = (limits.rpm, limits.tpm, limits.ipm)
-        shares = [u * 60 / limit / seconds for u, limit in zip(self.counts.units, per_minute, strict=True) if limit]
+        used = [a + b for a, b in zip(self.counts.units, self.provider.foreign_units, strict=True)]
+        whole = self._factor_seconds + self._factor * (self.scenario.seconds - self._since)
+        shares = [u * 60 / limit / whole for u, limit in zip(used, per_minute, strict=True) if limit]
         if limits.rpd:
             shares.append(self.counts.units[0] / (limits.rpd * (1 + seconds / 86400)))
         if limits.concurrency:
@@ -146,6 +174,9 @@ class World:
     def _new_job(self) -> Job:
         scenario, rng = self.scenario, self.jobs
         tenant = rng.randrange(TENANTS)
+        if scenario.exact:
+            cost = Cost(1, scenario.mean_tokens, scenario.images)
+            return Job(tenant, cost, cost, scenario.mean_tokens / 1.25, self.now)
         total = max(2.0, min(scenario.mean_tokens * rng.lognormvariate(-0.18, 0.6), 12 * scenario.mean_tokens))
         images = scenario.images if scenario.images and rng.random() < scenario.image_share else 0
         charged = 1.4 * total if scenario.limits.reserves_max_tokens else total
@@ -162,6 +193,21 @@ class World:
         self.at(self.now + gap, self._arrival)
         self.client.wake(self.net.randrange(self.scenario.workers))
 
+    def _foreign_arrival(self) -> None:
+        assert self.scenario.foreign is not None
+        _, until, share = self.scenario.foreign
+        limits, tokens = self.scenario.limits, self.scenario.mean_tokens
+        capacity = min((limits.rpm or 1e9) / 60, (limits.tpm or 1e12) / 60 / tokens)
+        self.provider.arrive_foreign(self.now, Cost(1, tokens))
+        gap = self.net.expovariate(share * capacity)
+        if self.now + gap < until:
+            self.at(self.now + gap, self._foreign_arrival)
+
+    def _change(self, factor: float) -> None:
+        self.provider.scale(self.now, factor / self._factor)
+        self._factor_seconds += self._factor * (self.now - self._since)
+        self._factor, self._since = factor, self.now
+
     def _set_up(self, worker: int, *, up: bool) -> None:
         self.up[worker] = up
         if up:
@@ -175,19 +221,25 @@ class World:
         refusal = self.provider.arrive(self.now, job.charged)
         if refusal is not None:
             self.counts.refused += self.measured
-            back = self.now + 0.02 + self._jitter()
-            self.at(back, lambda: self.client.refused(worker, job, refusal))
+            self.counts.refusals += 1
+            back, seen = self.now + 0.02 + self._jitter(), self.provider.headers(self.now)
+            self.at(back, lambda: self.client.refused(worker, job, refusal, seen))
             return
         if self.measured:
             self.counts.admitted += 1
             self.counts.delays.append(self.now - job.arrived)
             self.counts.units = [a + b for a, b in zip(self.counts.units, job.true.units(), strict=True)]
         headers = self.provider.headers(self.now)
-        scale = (0.8 + 2.0 * job.true.tokens / self.scenario.mean_tokens) * (3.0 if worker == 6 else 1.0)
-        latency = scale * self.net.lognormvariate(-0.08, 0.4) * self.scenario.latency
+        if self.scenario.exact:
+            latency = self.scenario.latency * self.net.uniform(0.8, 1.2)
+        else:
+            scale = (0.8 + 2.0 * job.true.tokens / self.scenario.mean_tokens) * (3.0 if worker == 6 else 1.0)
+            latency = scale * self.net.lognormvariate(-0.08, 0.4) * self.scenario.latency
         self.counts.busy_seconds += latency * self.measured
         self.at(self.now + latency, lambda: self._completes(worker, job, headers))
 
     def _completes(self, worker: int, job: Job, headers: QuotaHeaders) -> None:
+        self._completed += 1
+        self.counts.ended = self.now
         self.provider.complete(self.now, job.charged, job.true)
         self.client.done(worker, job, headers)

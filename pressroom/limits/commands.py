@@ -13,11 +13,12 @@ from typing import Any
 from pressroom.limits.costs import Cost
 from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.messages import DimensionStatus, PoolStatus, Rejected, Settled
-from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits, Source
+from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, DIMENSIONS, PoolLimits, Source
 from pressroom.limits.scripts import Steps, script
 
 LEASE_SECONDS = 60.0
 FOR_EVER_SECONDS = 400 * 86400
+_PER_MINUTE = tuple(name for name, period in DIMENSIONS.items() if period == 60)
 _UNIT_OF = {None: 0, "requests": 1, "tokens": 2, "images": 3}
 
 
@@ -43,13 +44,22 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A start time that was granted: by which state, when (server time), and the units charged before it."""
+
+    epoch: str
+    at_us: int
+    before: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class TickRequest:
-    """One tick as the script takes it; items carry their sequence number and epoch."""
+    """One tick as the script takes it; reports carry their sequence number and the slot they are about."""
 
     worker: str
     held: int
-    settled: Sequence[tuple[int, str, Settled]]
-    rejected: Sequence[tuple[int, str, Rejected]]
+    settled: Sequence[tuple[int, Slot, Settled]]
+    rejected: Sequence[tuple[int, Slot, Rejected]]
     acquire: Sequence[Cost]
     lease_seconds: float = LEASE_SECONDS
 
@@ -60,14 +70,8 @@ class TickRequest:
                 "worker": self.worker,
                 "held": self.held,
                 "lease_s": self.lease_seconds,
-                "settled": [
-                    [n, epoch, s.estimate.units(), s.actual.units(), headers_argument(s.headers)]
-                    for n, epoch, s in self.settled
-                ],
-                "rejected": [
-                    [n, epoch, r.estimate.units(), r.retry_after, _UNIT_OF[r.dimension], headers_argument(r.headers)]
-                    for n, epoch, r in self.rejected
-                ],
+                "settled": [_settled_argument(*item) for item in self.settled],
+                "rejected": [_rejected_argument(*item) for item in self.rejected],
                 "acquire": [cost.units() for cost in self.acquire],
             }
         )
@@ -82,6 +86,20 @@ class TickReply:
     poll_after: float
     paused_for: float
     epoch: str
+    charged: tuple[float, float, float]
+    """Units that this state had charged before these slots."""
+
+
+def _settled_argument(number: int, slot: Slot, one: Settled) -> list[Any]:
+    headers = headers_argument(one.headers)
+    return [number, slot.epoch, one.estimate.units(), one.actual.units(), headers, slot.at_us, slot.before]
+
+
+def _rejected_argument(number: int, slot: Slot, one: Rejected) -> list[Any]:
+    headers, unit = headers_argument(one.headers), _UNIT_OF[one.dimension]
+    stated = [one.stated.dimension, one.stated.limit] if one.stated else 0
+    about = [number, slot.epoch, one.estimate.units(), one.retry_after, unit, headers]
+    return [*about, slot.at_us, slot.before, int(one.slow_down), stated]
 
 
 def headers_argument(headers: QuotaHeaders | None) -> Any:
@@ -99,6 +117,8 @@ def limits_argument(limits: PoolLimits) -> dict[str, Any]:
     """Limits as `apply_limits` in common.lua reads them."""
     return {
         "burst": limits.burst_seconds,
+        "fixed": limits.burst_seconds != DEFAULT_BURST_SECONDS,
+        "share": limits.max_share,
         "concurrency": limits.concurrency or 0,
         "setting": limits.per_second(source="setting"),
         "default": limits.per_second(source="default"),
@@ -110,13 +130,14 @@ def tick_steps(keys: Keys, request: TickRequest, clock_us: str = "") -> Steps[Ti
     reply = yield from script("tick").call(keys.all(), request.to_json(), clock_us)
     if len(reply) == 1:
         return None
-    count, now_us, poll_us, paused_us, epoch, *offsets = reply
+    count, now_us, poll_us, paused_us, epoch, requests, tokens, images, *offsets = reply
     return TickReply(
         slots=[int(offset) / 1e6 for offset in offsets[: int(count)]],
         now_us=int(now_us),
         poll_after=int(poll_us) / 1e6,
         paused_for=int(paused_us) / 1e6,
         epoch=_text(epoch),
+        charged=(float(requests), float(tokens), float(images)),
     )
 
 
@@ -133,6 +154,7 @@ def init_steps(
     """Make the pool's state unless there is one; returns the epoch of what exists now."""
     request = {
         "limits": limits_argument(limits),
+        "learned_burst": -1 if limits.learned_burst_seconds is None else limits.learned_burst_seconds,
         "running": running,
         "lost": lost,
         "day_used": (day_used or Cost(0)).units(),
@@ -194,17 +216,29 @@ def read_status(
         started=True,
         epoch=state["ep"],
         dimensions={d: _dimension(state, d, now) for d in DIMENSIONS if f"R:{d}" in state},
-        learned={d: float(state[f"lR:{d}"]) * period for d, period in DIMENSIONS.items() if f"lR:{d}" in state},
+        learned=_learned(state),
         concurrency=int(float(state["maxc"])) or None,
         in_flight=sum(int(float(row[0])) for row in alive.values()),
         waiting=sum(int(float(row[3])) for row in alive.values()),
         workers={name: int(float(row[0])) for name, row in alive.items()},
         granted=int(float(state["granted"])),
         rejected=int(float(state["rejected"])),
+        burst_seconds=min(float(state.get(f"T:{d}", 0.0)) for d in _PER_MINUTE),
+        credit={d: credit for d in DIMENSIONS if (credit := _credit(state, d)) is not None},
         paused_seconds=max(0.0, float(state["pause"]) - now),
         stopped_reason=reason,
         stopped_seconds=left,
     )
+
+
+def _credit(state: Mapping[str, str], name: str) -> float | None:
+    """What the last tick found to be spendable; None where nothing may be."""
+    return float(state[f"o:{name}"]) if f"o:{name}" in state else None
+
+
+def _learned(state: Mapping[str, str]) -> dict[str, float]:
+    learned = {d: float(state[f"lR:{d}"]) * period for d, period in DIMENSIONS.items() if f"lR:{d}" in state}
+    return learned | ({"burst_seconds": float(state["lT"])} if "lT" in state else {})
 
 
 def _dimension(state: Mapping[str, str], name: str, now: float) -> DimensionStatus:
@@ -222,6 +256,8 @@ def _dimension(state: Mapping[str, str], name: str, now: float) -> DimensionStat
         used=max(0.0, number("t") - now) * rate,
         debt=number("b"),
         factor=number("g"),
+        foreign=float(state.get(f"F:{name}", 0.0)) * period,
+        level=float(state[f"l:{name}"]) if f"l:{name}" in state else None,
     )
 
 

@@ -16,6 +16,8 @@ local RETRY_AFTER_MAX_S = 600
 local RATE_WINDOW_S = 10        -- time constant of the rate shown to people
 local START_CREDIT_S = 0.05     -- a new state starts with at most this much of its burst
 local DAY_S = 86400
+local GROW_S = 600              -- a learned burst grows after so long without a 429
+local EXTRA_HALF_S = 600        -- the reserve that refusals taught halves in this time
 local DAY_MARGIN_S = 1           -- the provider refills from when calls arrive, we count from when they start
 local DIMS = {
   {name = 'rpm', unit = 1, period = 60},
@@ -24,10 +26,16 @@ local DIMS = {
   {name = 'rpd', unit = 1, period = DAY_S, day = true},
   {name = 'tpd', unit = 2, period = DAY_S, day = true},
 }
--- per dimension: R effective rate/s (absent: no limit) · sR, lR, dR its sources (setting, headers, default)
+-- per dimension: R our rate/s, share applied (absent: no limit) · sR, lR, dR its sources (setting, learned, default)
+--   xR what a refusal stated, if below the setting · rc ramp cap/s after a slow_down
 --   T burst tolerance s · t theoretical arrival time · b debt in units · g AIMD factor
 --   z mean true cost of calls that had claimed zero · v decayed count, for the rate shown
-local PER_DIM = {'R', 'sR', 'lR', 'dR', 'T', 't', 'b', 'g', 'z', 'v'}
+--   c mean cost of a call · e mean of true cost less estimate
+-- of those that headers announce, per minute: C the limit, Q its rate/s · l level now, as far as we know · k when it was
+--   last full · h highest level told in this busy spell · n variance of what headers said beyond what we expected
+--   F rate/s of others · p step of the probe downwards · o credit that may be spent, for people
+local PER_DIM = {'R', 'sR', 'lR', 'dR', 'xR', 'rc', 'T', 't', 'b', 'g', 'z', 'v', 'c', 'e',
+                 'C', 'Q', 'l', 'k', 'h', 'n', 'F', 'p', 'o'}
 local FIELD = {}
 for _, dim in ipairs(DIMS) do
   local names = {}
@@ -68,29 +76,38 @@ local function save_state(state, loaded)
   redis.call('EXPIRE', KEYS[1], TTL_S)
 end
 
--- Setting, else learned from headers, else default. Units on their way keep their weight when the rate changes.
+-- Setting (but not above what a refusal stated), else learned, else default; of that, our share. Units on their way keep
+-- their weight when the rate changes.
 local function choose_rate(state, dim, now)
   local f = FIELD[dim.name]
   local old = state[f.R]
-  local new = state[f.sR] or state[f.lR] or state[f.dR]
+  local new = state[f.sR] and math.min(state[f.sR], state[f.xR] or state[f.sR]) or state[f.lR] or state[f.dR]
+  new = new and new * state.share
   if new == old then return end
   state[f.R] = new
   if not new then return end
   if not old then
-    state[f.t], state[f.b], state[f.g], state[f.z], state[f.v] = now, 0, 1, 0, 0
+    state[f.t], state[f.b], state[f.g], state[f.z], state[f.v], state[f.c], state[f.e] = now, 0, 1, 0, 0, 0, 0
   elseif state[f.t] > now then
     state[f.t] = now + (state[f.t] - now) * old / new
   end
 end
 
--- limits: {burst, concurrency or 0, setting = {rpm = per second, ...}, default = {...}}
+-- The burst allowed without asking: what was learned, but no more than was set; a day's bucket is all burst.
+local function choose_burst(state)
+  local burst = math.min(state.burst, state.lT or state.burst)
+  if state.lT and not state.fixed then burst = state.lT end
+  for _, dim in ipairs(DIMS) do state[FIELD[dim.name].T] = dim.day and dim.period - DAY_MARGIN_S or burst end
+end
+
+-- limits: {burst, fixed (an operator set it), concurrency or 0, share, setting = {rpm = per second, ...}, default = {...}}
 local function apply_limits(state, limits, now)
-  state.maxc = limits.concurrency
+  state.maxc, state.share, state.burst = limits.concurrency, limits.share, limits.burst
+  state.fixed = limits.fixed and 1 or nil
+  choose_burst(state)
   for _, dim in ipairs(DIMS) do
     local f = FIELD[dim.name]
-    state[f.sR] = limits.setting[dim.name]
-    state[f.dR] = limits.default[dim.name]
-    state[f.T] = dim.day and dim.period - DAY_MARGIN_S or limits.burst
+    state[f.sR], state[f.dR], state[f.xR] = limits.setting[dim.name], limits.default[dim.name], nil
     choose_rate(state, dim, now)
   end
 end

@@ -88,7 +88,7 @@ class RedisLimiter:
                 reply = await self._run(commands.tick_steps(keys, request, self._clock()))
                 if reply is not None:
                     self._epochs[pool] = reply.epoch
-                    return book.answered(reply)
+                    return book.answered(reply, acquire)
                 await self._start(pool, keys)
         raise LimiterStateLost(
             f"limiter state of pool {pool!r} was lost {_STARTS} times in a row: is something flushing Redis, or is it "

@@ -7,7 +7,7 @@ What the limiter does with Redis is written once, as generators that yield comma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,11 +37,15 @@ class Script:
         return reply
 
 
+_PARTS: Mapping[str, tuple[str, ...]] = {"tick": ("flow", "learn", "spend")}
+"""What a script is made of besides common.lua and its own file, in order."""
+
+
 @cache
 def script(name: str) -> Script:
-    """Load `name`.lua with the shared part before it."""
+    """Load `name`.lua with the parts that it uses before it."""
     folder = Path(__file__).parent
-    text = f"{(folder / 'common.lua').read_text()}\n{(folder / f'{name}.lua').read_text()}"
+    text = "\n".join((folder / f"{part}.lua").read_text() for part in ("common", *_PARTS.get(name, ()), name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

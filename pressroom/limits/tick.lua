@@ -1,10 +1,12 @@
 -- One round trip: settle what finished, take back what was refused or unused, learn from headers, give start times.
 -- ARGV: 1 JSON {worker, held, lease_s, settled, rejected, acquire}   2 clock in us (tests only)
 --   held      calls this worker has in flight now: absolute, so a lost reply can leak nothing
---   settled   {sequence, epoch, estimate, actual, headers or 0}          estimate, actual, acquire: {requests, tokens, images}
---   rejected  {sequence, epoch, estimate, retry_after, unit or 0, headers or 0}     retry_after 0: slot not used
+--   settled   {sequence, epoch, estimate, actual, headers or 0, at_us, before}
+--   rejected  {sequence, epoch, estimate, retry_after, unit or 0, headers or 0, at_us, before, slow_down, stated or 0}
+--   estimate, actual, acquire, before: {requests, tokens, images}; before: what was charged before this call
 --   headers   {{limit, remaining, window or 0} or 0 for requests, tokens, images}
--- -> {-1} when there is no state, else {granted, now_us, poll_after_us, paused_for_us, epoch, offset_us...}
+--   retry_after 0: slot not used     stated: {dimension, limit}
+-- -> {-1} when there is no state, else {granted, now_us, poll_after_us, paused_for_us, epoch, charged x 3, offset_us...}
 local request = cjson.decode(ARGV[1])
 local S, loaded = load_state()
 if not S.base then return {-1} end
@@ -21,11 +23,25 @@ local function find_active()
   end
 end
 find_active()
+refill(S, active, now, elapsed)
+raise_ramp(S, active, elapsed)
+S.rx = S.rx * 0.5 ^ (elapsed / EXTRA_HALF_S)
 local recovered = RECOVER * elapsed * math.max(1, (now - S.cut) / QUIET_S)
 for _, entry in ipairs(active) do
   local f = entry.f
   S[f.g] = math.min(1, S[f.g] + recovered)
   S[f.v] = S[f.v] * math.exp(-elapsed / RATE_WINDOW_S)
+end
+
+local calls = calls_per_second(S, active)
+choose_bins(S, calls)
+
+-- What a call took turned out otherwise than charged.
+local function account(unit, units)
+  S['a' .. unit] = S['a' .. unit] + units
+  for _, entry in ipairs(active) do
+    if entry.unit == unit and S[entry.f.l] then S[entry.f.l] = S[entry.f.l] - units end
+  end
 end
 
 local function owe(entry, units)
@@ -45,68 +61,8 @@ local function owe(entry, units)
   S[f.b] = debt
 end
 
--- Two headers that agree on limit and window set the rate. A window other than a minute must be seen at two levels
--- of use: with fixed windows (reset = end of window) the product changes with use, with a refilling bucket it cannot.
-local SEEN = {}
-for unit, kind in ipairs({'requests', 'tokens', 'images'}) do
-  SEEN[unit] = {limit = 'hl:' .. kind, window = 'hw:' .. kind, used = 'hu:' .. kind}
-end
-local function learn(unit, quota)
-  local limit, used, window = quota[1], quota[1] - quota[2], quota[3]
-  if window <= 0 or limit <= 0 then return end
-  local seen = SEEN[unit]
-  local limit_before, window_before, used_before = S[seen.limit], S[seen.window], S[seen.used]
-  S[seen.limit], S[seen.window], S[seen.used] = limit, window, used
-  if limit_before ~= limit or math.abs(window_before - window) > 0.02 * window then return end
-  if window ~= 60 and math.abs(used_before - used) < 0.05 * math.max(used_before, used) then return end
-  for _, dim in ipairs(DIMS) do
-    if dim.unit == unit and (window > 3600) == (dim.day or false) then
-      local f = FIELD[dim.name]
-      if S[f.lR] ~= limit / window then
-        S[f.lR] = limit / window
-        choose_rate(S, dim, now)
-        find_active()
-      end
-      if dim.day and S[f.R] then S[f.t] = math.max(S[f.t], now + used / S[f.R]) end
-    end
-  end
-end
-
-local function observe(headers)
-  if headers == 0 then return end
-  local healthy = true
-  for unit = 1, 3 do
-    local quota = headers[unit]
-    if quota ~= 0 then
-      learn(unit, quota)
-      if quota[2] < 0.1 * quota[1] then healthy = false end
-    end
-  end
-  if healthy then S.cold = nil end
-end
-
-local function penalize(retry_after, unit)
-  S.rejected = S.rejected + 1
-  local until_ = now + math.min(retry_after, RETRY_AFTER_MAX_S)
-  local whole_pool = unit == 0 or unit == 1
-  local cut = now - S.cut > 1
-  if whole_pool then S.pause = math.max(S.pause, until_) end
-  for _, entry in ipairs(active) do
-    if not entry.day then
-      local f, named = entry.f, unit == 0 or entry.unit == unit
-      -- + T: what follows a 429 starts without burst credit, so the end of the pause releases no herd
-      if whole_pool or named then S[f.t] = math.max(S[f.t], until_ + S[f.T]) end
-      if cut and named then
-        S[f.g] = math.max(G_MIN, S[f.g] * CUT)
-        S[f.t] = S[f.t] + REST_S
-      end
-    end
-  end
-  if cut then S.cut = now end
-end
-
 -- Workers: field -> "held|last sequence|expires|waiting"
-local workers, count, others, mine = {}, 0, 0, nil
+local count, others, mine = 0, 0, nil
 local before_held, before_expires
 local flat = redis.call('HGETALL', KEYS[2])
 for i = 1, #flat, 2 do
@@ -131,13 +87,80 @@ if not mine and before_held and request.held > 0 then
 end
 local in_flight = others + (before_held or 0) + request.held
 
+local newest_told
+-- `taken`: units of the call itself, which its headers count already.
+local function observe(headers, taken, at, before)
+  if headers == 0 then return end
+  local healthy, levels = true, {}
+  local first = at and at >= S.bz and not S.fresh
+  local weight = first and 1 or math.max(LEARN_MIN, math.min(LEARN_MAX, 2 / calls))
+  for unit = 1, 3 do
+    local quota = headers[unit]
+    if quota ~= 0 then
+      if learn(S, unit, quota, now) then find_active() end
+      if quota[2] < 0.1 * quota[1] then healthy = false end
+    end
+  end
+  for _, entry in ipairs(active) do
+    local f, quota = entry.f, headers[entry.unit]
+    if at and quota ~= 0 then
+      local told, since = quota[2] + taken[entry.unit], S['a' .. entry.unit] - before[entry.unit]
+      if S[f.C] == quota[1] then
+        correct(S, f, told, since, now - at, weight, in_flight, now)
+        levels[entry.unit] = {told, before[entry.unit]}
+        if at >= S.bz then S.fresh = 1 end
+        newest_told = math.max(newest_told or at, at)
+      elseif entry.day and quota[3] > 3600 then
+        correct_day(S, entry, quota[1] - told, since, at)
+      end
+    end
+  end
+  if next(levels) then gather(S, at, levels) end
+  if healthy then S.cold = nil end
+end
+
+local NOTHING = {0, 0, 0}
+local function penalize(item)
+  local retry_after, unit, headers, slow_down, stated = item[4], item[5], item[6], item[9], item[10]
+  S.rejected = S.rejected + 1
+  local until_ = now + math.min(retry_after, RETRY_AFTER_MAX_S)
+  local whole_pool = unit == 0 or unit == 1
+  local cut = now - S.cut > 1
+  if stated ~= 0 then
+    believe(S, stated[1], stated[2], now)
+    find_active()
+  end
+  if slow_down == 1 then
+    hold_ramp(S, active, now)
+  else
+    explain_refusal(S, active, item, in_flight, cut)
+  end
+  if whole_pool then S.pause = math.max(S.pause, until_) end
+  for _, entry in ipairs(active) do
+    if not entry.day then
+      local f, named = entry.f, unit == 0 or entry.unit == unit
+      -- + T: what follows a 429 starts without burst credit, so the end of the pause releases no herd
+      if whole_pool or named then S[f.t] = math.max(S[f.t], until_ + S[f.T]) end
+      if cut and named then
+        S[f.g] = math.max(G_MIN, S[f.g] * CUT)
+        S[f.t] = S[f.t] + REST_S
+      end
+    end
+  end
+  if cut then S.cut = now end
+end
+
 -- An item counts once (sequence) and only against the state that charged it (epoch).
 local newest = last
 for _, item in ipairs(request.settled) do
   if item[1] > last then
     newest = math.max(newest, item[1])
-    observe(item[5])
-    if item[2] == S.ep then
+    local known = item[2] == S.ep
+    observe(item[5], item[4], known and (item[6] - S.base) / 1000000, item[7])
+    if known then
+      for unit = 1, 3 do
+        if item[4][unit] ~= item[3][unit] then account(unit, item[4][unit] - item[3][unit]) end
+      end
       for _, entry in ipairs(active) do
         local unit, f = entry.unit, entry.f
         local cap = entry.R * entry.dim.period
@@ -147,6 +170,7 @@ for _, item in ipairs(request.settled) do
           if S[f.z] < 0.5 then S[f.z] = 0 end
         end
         if actual ~= estimate then owe(entry, actual - estimate) end
+        S[f.e] = S[f.e] + 0.05 * (actual - estimate - S[f.e])
       end
     end
   end
@@ -154,9 +178,12 @@ end
 for _, item in ipairs(request.rejected) do
   if item[1] > last then
     newest = math.max(newest, item[1])
-    observe(item[6])
-    local refused = item[4] > 0
-    if item[2] == S.ep then
+    local known, refused = item[2] == S.ep, item[4] > 0
+    observe(item[6], NOTHING, known and (item[7] - S.base) / 1000000, item[8])
+    if known then
+      for unit = 1, 3 do
+        if item[3][unit] ~= 0 and not (refused and unit == 1) then account(unit, -item[3][unit]) end
+      end
       for _, entry in ipairs(active) do
         local unit = entry.unit
         -- a refused call may still count as a request; tokens and images it did not use
@@ -166,21 +193,29 @@ for _, item in ipairs(request.rejected) do
         end
       end
     end
-    if refused then penalize(item[4], item[5]) end
+    if refused then penalize(item) end
   end
 end
+
+store_bins(S)
+balance(S, active)
+if #request.acquire > 0 then begin_spell(S, now) end
+speed_up(S, calls, newest_told)
+grow_burst(S, active, now)
 
 -- rates of this tick
 local warm = S.cold and math.min(1, 0.5 + 0.5 * (now - S.cold) / COLD_S) or 1
 if warm == 1 then S.cold = nil end
 for _, entry in ipairs(active) do
-  entry.r = entry.day and entry.R or entry.R * S[entry.f.g] * warm
+  entry.r = entry.day and entry.R or pace(S, entry, warm, in_flight)
   entry.cap = entry.R * entry.dim.period
 end
 
 -- acquire, first come first served: stop at the first that does not fit, and charge it nothing
 local stopped = redis.call('GET', KEYS[3])
 local slots, again = {}, 0
+local charged = {}
+for unit = 1, 3 do charged[unit] = string.format('%.17g', S['a' .. unit]) end
 local kmin = math.max(1, math.min(4, 2 / math.max(S.sp, 0.001)))
 local horizon = math.max(0.5, 2 * kmin * S.sp)
 local start = math.max(now, S.pause)
@@ -213,7 +248,11 @@ local function try(cost)
       end
       S[f.t] = math.max(S[f.t], start) + (units + extra) / entry.r
       S[f.v] = S[f.v] + units
+      S[f.c] = S[f.c] == 0 and units or S[f.c] + 0.05 * (units - S[f.c])
     end
+  end
+  for unit = 1, 3 do
+    if cost[unit] ~= 0 then account(unit, cost[unit]) end
   end
   S.sp = S.sp == 0 and spacing or S.sp + 0.05 * (spacing - S.sp)
   return slot, slot
@@ -242,6 +281,7 @@ else
 end
 
 S.granted = S.granted + #slots
+if #slots > 0 then S.gl = now end
 redis.call('HSET', KEYS[2], request.worker, string.format('%.17g|%.17g|%.17g|%d',
   request.held + #slots, newest, now + request.lease_s, #request.acquire - #slots))
 redis.call('EXPIRE', KEYS[2], TTL_S)
@@ -253,6 +293,6 @@ if stopped then
   paused_for = math.max(paused_for, left / 1000)
 end
 local reply = {#slots, string.format('%.0f', S.base + now * 1000000), math.ceil(again * 1000000),
-  math.ceil(paused_for * 1000000), S.ep}
-for i = 1, #slots do reply[5 + i] = slots[i] end
+  math.ceil(paused_for * 1000000), S.ep, charged[1], charged[2], charged[3]}
+for i = 1, #slots do reply[8 + i] = slots[i] end
 return reply

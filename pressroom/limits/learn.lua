@@ -1,0 +1,66 @@
+-- What headers and refusals say about the limits themselves.
+
+-- Two headers that agree on limit and window set the rate. A window other than a minute must be seen at two levels
+-- of use: with fixed windows (reset = end of window) the product changes with use, with a refilling bucket it cannot.
+local SEEN = {}
+for unit, kind in ipairs({'requests', 'tokens', 'images'}) do
+  SEEN[unit] = {limit = 'hl:' .. kind, window = 'hw:' .. kind, used = 'hu:' .. kind}
+end
+
+-- The announced bucket of a minute's limit: another one than before, and what was known of the old one is void.
+local function announce(state, f, limit, rate)
+  if state[f.C] == limit and state[f.Q] == rate then return end
+  state[f.C], state[f.Q], state[f.n], state[f.F], state[f.p] = limit, rate, 0, 0, 0
+  state[f.l], state[f.h], state[f.k] = nil, nil, 0
+  forget_bins(state)
+end
+
+local function near(a, b) return math.abs(a - b) <= 0.02 * b end
+
+-- True if a rate of ours may have changed.
+local function learn(state, unit, quota, now)
+  local limit, used, window = quota[1], quota[1] - quota[2], quota[3]
+  if window <= 0 or limit <= 0 then return false end
+  local seen, rate, day = SEEN[unit], limit / window, window > 3600
+  local limit_before, window_before, used_before = state[seen.limit], state[seen.window], state[seen.used]
+  state[seen.limit], state[seen.window], state[seen.used] = limit, window, used
+  local agreed = limit_before == limit and near(window_before, window)
+    and (window == 60 or math.abs(used_before - used) >= 0.05 * math.max(used_before, used))
+  for _, dim in ipairs(DIMS) do
+    if dim.unit == unit and day == (dim.day or false) then
+      local f = FIELD[dim.name]
+      local expected = state[f.sR] or state[f.lR] or state[f.dR]
+      if agreed then
+        if state[f.lR] ~= rate then state[f.lR], state[f.xR] = rate, nil end
+        choose_rate(state, dim, now)
+      end
+      -- what only confirms our own figure is believed at once
+      if not day and (agreed or not state[f.C] and expected and near(rate, expected)) then
+        announce(state, f, limit, rate)
+      end
+    end
+  end
+  return agreed
+end
+
+-- A refusal's own words: the only source for what no header tells. Some name the bucket's size a limit "per minute",
+-- so that where headers tell the same unit they are believed instead.
+local function believe(state, name, limit, now)
+  for _, dim in ipairs(DIMS) do
+    local f = FIELD[dim.name]
+    if dim.name == name and not state[SEEN[dim.unit].limit] then
+      state[f.lR], state[f.xR] = limit / dim.period, limit / dim.period
+      choose_rate(state, dim, now)
+    end
+  end
+end
+
+-- A day's bucket: `used` just before the call, as its header says, counts; `since` is what we charged from it on.
+local function correct_day(state, entry, used, since, at)
+  local t, f = at + (used + since) / entry.R, entry.f
+  if t > state[f.t] then
+    state[f.t] = t
+  elseif t < state[f.t] - 0.02 * DAY_S then
+    state[f.t] = state[f.t] + 0.1 * (t - state[f.t])
+  end
+end
