@@ -287,7 +287,9 @@ def _remove_stale_locks(data: Path, socket_dir: Path) -> None:
     """Clear what a killed server left. Call only when no postmaster of ours runs.
 
     PostgreSQL believes in its lock files as long as any process of the account has the pid in them. Backends
-    that outlive a killed postmaster still write to the data, so they must be gone before the locks go.
+    that outlive a killed postmaster still write to the data, so they must be gone before the locks go. Should one be
+    overlooked, as when our account may not look into theirs, the new postmaster finds the shared memory of this data
+    directory in use, whose key does not come from the lock file, and ends with an error that says so.
     """
     wait_until_gone(_orphans(data), timeout_seconds=_ORPHAN_PATIENCE_SECONDS)
     for lock in (data / "postmaster.pid", socket_dir / _SOCKET_NAME, socket_dir / f"{_SOCKET_NAME}.lock"):

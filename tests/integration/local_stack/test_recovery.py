@@ -44,6 +44,20 @@ def test_killed_servers_come_back_with_their_data(filled_stack: LocalStack, kill
     assert {name for name in before if before[name] != after[name]} == set(killed)
 
 
+def test_a_backend_that_outlives_its_server_is_ended_before_the_next_one_starts(filled_stack: LocalStack) -> None:
+    """Both would write to the same files."""
+    urls, server = filled_stack.acquire(), contents.pids(filled_stack)["postgres"]
+    with contents.connect(urls) as connection:
+        backend = psutil.Process(connection.info.backend_pid)
+        backend.suspend()
+        os.kill(server, signal.SIGKILL)
+
+        filled_stack.acquire()
+
+        assert not backend.is_running()
+    contents.check(urls)
+
+
 def test_a_lost_pid_file_does_not_start_a_second_server(filled_stack: LocalStack) -> None:
     before = contents.pids(filled_stack)
     for path in (filled_stack.data_dir / "run").glob("*.pid"):
