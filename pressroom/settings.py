@@ -1,5 +1,6 @@
 """Settings: one frozen object, built once at a door from the environment and handed down."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -81,12 +82,18 @@ class Settings(BaseSettings):
     """Longest time for one call, from sending to the last byte."""
     max_attempts: int = Field(default=5, ge=1, le=100)
     """Calls that may fail before a job does; 429s do not count."""
+    breaker_calls: int = Field(default=20, ge=1)
+    """Calls of a deployment within half a minute of which more than half must fail for its breaker to open."""
+    breaker_retry_seconds: Seconds = 15.0
+    """How long an open breaker waits before it tries a few calls; twice as long each time, up to ten minutes."""
     image_memory_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Pictures that wait in memory while the store is down; more go to disk."""
     max_image_bytes: int = Field(default=50 * 1024 * 1024, ge=1024)
     """Largest picture taken from the provider."""
     max_image_pixels: int = Field(default=40_000_000, ge=1024)
     """Largest picture, in pixels, that is decoded."""
+    confirm_above_usd: Decimal = Field(default=Decimal(10), ge=0)
+    """An input that may cost more than this is asked about before it is submitted; scripts give `--yes`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that are logged."""
 

@@ -27,8 +27,16 @@ class Settler:
     idempotent, so a commit whose answer was lost is simply repeated.
     """
 
-    def __init__(self, engine: Engine, *, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        interval_seconds: float,
+        settled: Callable[[Sequence[Outcome]], None] = lambda group: None,
+    ) -> None:
+        """`settled` hears of every group, on the thread that committed it."""
         self._engine = engine
+        self._tell_settled = settled
         self._interval_seconds = interval_seconds
         self._waiting: list[Outcome] = []
         self._callbacks: dict[UUID, Callable[[], None]] = {}
@@ -97,6 +105,7 @@ class Settler:
     def _commit(self, group: Sequence[Outcome]) -> None:
         with self._engine.begin() as conn:
             settle(conn, group)
+        self._tell_settled(group)
 
     def _done(self, group: Sequence[Outcome]) -> None:
         for outcome in group:

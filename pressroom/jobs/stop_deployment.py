@@ -31,17 +31,18 @@ _STOP = text(
     WITH d AS (
       SELECT *, CASE WHEN paused_at IS NOT NULL OR closed_at > now() - interval '{_REMEMBERED}' THEN trips + 1
         ELSE 1 END AS next_trips
-      FROM deployments WHERE id = :id FOR UPDATE
+      FROM deployments WHERE id = :id FOR NO KEY UPDATE
     )
-    UPDATE deployments SET paused_at = coalesce(d.paused_at, now()), pause_reason = :reason, stop_kind = :kind,
+    UPDATE deployments SET paused_at = coalesce(d.paused_at, now()), pause_reason = :reason,
+      stop_kind = CAST(:kind AS stop_kind),
       trips = CASE WHEN :retried THEN least(d.next_trips, 1000) ELSE d.trips END,
-      retry_at = CASE WHEN :retried
-        THEN now() + make_interval(secs => least(:longest, :first * 2.0 ^ least(d.next_trips - 1, 20))) END,
+      retry_at = CASE WHEN :retried THEN now() + make_interval(
+        secs => least(:longest, CAST(:first AS float8) * 2 ^ least(d.next_trips - 1, 20))) END,
       probe_leases = '{{}}'
     FROM d WHERE deployments.id = d.id AND (d.paused_at IS NULL
-      OR array_position(CAST(:strength AS text[]), CAST(:kind AS text))
+      OR array_position(CAST(:strength AS text[]), CAST(:kind AS stop_kind)::text)
         > array_position(CAST(:strength AS text[]), coalesce(d.stop_kind::text, 'by_hand'))
-      OR (d.stop_kind = :kind AND d.probe_leases <> '{{}}'))
+      OR (d.stop_kind = CAST(:kind AS stop_kind) AND d.probe_leases <> '{{}}'))
     RETURNING deployments.base_url, deployments.account, deployments.model
     """  # noqa: S608
 )
@@ -72,12 +73,12 @@ def stop_deployment(conn: Connection, limiter: LimiterAdmin, deployment_id: int,
     stop = why if isinstance(why, Stop) else Stop(StopKind.BY_HAND, why)
     bound = {
         "id": deployment_id,
-        "kind": stop.kind,
+        "kind": stop.kind.value,
         "reason": stop.reason,
         "retried": stop.kind in RETRIED,
         "first": stop.retry_seconds,
         "longest": LONGEST_RETRY_SECONDS,
-        "strength": [str(kind) for kind in _STRENGTH],
+        "strength": [kind.value for kind in _STRENGTH],
     }
     stopped = conn.execute(_STOP, bound).one_or_none()
     if stopped is not None and stop.kind is not StopKind.BY_HAND:
