@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from models import JobState
 from pressroom.jobs.books import Books
 from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.holds import release_held
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.selection import Selection
 
@@ -27,10 +28,10 @@ _CANCEL = """
         finished_at = CASE WHEN j.state <> 'running' THEN now() END,
         error_code = CASE j.state WHEN 'running' THEN j.error_code ELSE 'cancelled' END
       FROM mine WHERE j.id = mine.id AND j.state IN ('blocked', 'queued', 'leased', 'running')
-      RETURNING j.batch_id, j.flow_id, old.state AS was, old.lease_id, old.cancel_requested AS asked_before
+      RETURNING j.id, j.batch_id, j.flow_id, old.state AS was, old.lease_id, old.cancel_requested AS asked_before
     )
     SELECT batch_id, flow_id, was, CASE WHEN was = 'leased' THEN lease_id END AS lease_id, asked_before,
-      count(*)::int AS n
+      count(*)::int AS n, array_agg(id) FILTER (WHERE was = 'leased') AS leased
     FROM ended GROUP BY 1, 2, 3, 4, 5
 """
 
@@ -42,9 +43,10 @@ _EXPIRE = text(
     ), ended AS (
       UPDATE jobs j SET state = 'expired', lease_id = NULL, run_at = NULL, finished_at = now(), error_code = 'expired'
       FROM mine WHERE j.id = mine.id
-      RETURNING j.batch_id, j.flow_id, old.state AS was, old.lease_id
+      RETURNING j.id, j.batch_id, j.flow_id, old.state AS was, old.lease_id
     )
-    SELECT batch_id, flow_id, was, lease_id, count(*)::int AS n FROM ended GROUP BY 1, 2, 3, 4
+    SELECT batch_id, flow_id, was, lease_id, count(*)::int AS n, array_agg(id) FILTER (WHERE was = 'leased') AS leased
+    FROM ended GROUP BY 1, 2, 3, 4
     """
 )
 _EXPIRE_LIMIT = 2000
@@ -89,7 +91,7 @@ def expire(conn: Connection) -> int:
 
 
 def _book(conn: Connection, rows: Sequence[Row[Any]], final: JobState) -> int:
-    """Move the counters of leases, batches and flows by grouped rows of jobs that ended. Returns how many jobs."""
+    """Move the counters of leases, batches, flows and budgets by grouped rows of jobs that ended; returns how many."""
     books, flows, closed = Books(), dict[int, FlowChange](), dict[UUID, int]()
     for row in rows:
         books.add_end(row.batch_id, final.value, row.n)
@@ -100,4 +102,5 @@ def _book(conn: Connection, rows: Sequence[Row[Any]], final: JobState) -> int:
     close_in_leases(conn, closed, unstarted=closed)
     books.write(conn)
     change_flows(conn, flows)
+    release_held(conn, [(job, False) for row in rows for job in row.leased or ()])
     return sum(row.n for row in rows)

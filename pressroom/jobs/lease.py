@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.holds import release_held
 
 # A claim that a crash loses is a lease nobody claimed, which is sent again.
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
@@ -80,7 +81,7 @@ _HAND_BACK = text(
     FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (job_id, lease_id) JOIN mine ON mine.id = job_id
       JOIN leases l ON l.id = t.lease_id
     WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased'
-    RETURNING j.flow_id, t.lease_id, l.waiting_seconds / greatest(l.waiting, 1) AS seconds
+    RETURNING j.id, j.flow_id, t.lease_id, l.waiting_seconds / greatest(l.waiting, 1) AS seconds
     """
 )
 
@@ -198,6 +199,7 @@ def hand_back(conn: Connection, jobs: Sequence[tuple[UUID, UUID]]) -> int:
         change.queued += 1
         change.seconds -= row.seconds
     change_flows(conn, flows)
+    release_held(conn, [(row.id, False) for row in rows])
     return len(rows)
 
 

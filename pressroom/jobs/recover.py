@@ -14,8 +14,13 @@ from sqlalchemy import Connection, Engine, text
 from pressroom.jobs.books import Books
 from pressroom.jobs.end_early import expire
 from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.holds import post_overdue, release_held
 from pressroom.jobs.lease import close_in_leases
+from pressroom.jobs.over_budget import wake_all
 from pressroom.jobs.publish import Publisher
+
+UNCERTAIN_SECONDS = 86_400.0
+"""How long money stays reserved for a call of which nobody learns what it cost."""
 
 _STAGE_LIMIT = 2000
 
@@ -120,8 +125,17 @@ _FORGET = text(
 )
 
 
-def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float | None, resend_seconds: float) -> int:
+def sweep(
+    engine: Engine,
+    publisher: Publisher,
+    *,
+    dead_after_seconds: float | None,
+    resend_seconds: float,
+    uncertain_seconds: float = UNCERTAIN_SECONDS,
+) -> int:
     """One round of everything below. Returns the number of jobs taken back from lost workers.
+
+    Money that calls without an answer may have cost is posted as spent after `uncertain_seconds`.
 
     With `dead_after_seconds` silent workers are given up. Only a process whose own heartbeats have come through for
     that long may ask for it: after an outage of the database every heartbeat is old, and nobody is dead.
@@ -138,6 +152,10 @@ def sweep(engine: Engine, publisher: Publisher, *, dead_after_seconds: float | N
         stage(conn)
     with engine.begin() as conn:
         expire(conn)
+    with engine.begin() as conn:
+        post_overdue(conn, after_seconds=uncertain_seconds)
+    with engine.begin() as conn:
+        wake_all(conn)
     with engine.begin() as conn:
         lost = list(conn.execute(_RESEND, {"after": resend_seconds}).scalars())
     publisher.publish(lost)
@@ -195,3 +213,4 @@ def _book(conn: Connection, taken: Sequence[_Taken]) -> None:
                 change.seconds -= job.seconds
     books.write(conn)
     change_flows(conn, flows)
+    release_held(conn, [(job.id, job.was == "running") for job in taken])

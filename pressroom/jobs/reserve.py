@@ -1,21 +1,76 @@
 """Reserve the money of jobs about to be leased, in the dispatch transaction; what no budget has room for waits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row, text
 
 from pressroom.jobs.claimed import ClaimedJob
+from pressroom.jobs.over_budget import STARTS_AT, Lacking, put_aside, refuse_for_now
+from pressroom.money.budgets import Purse, Room
+
+_APPLYING = text(
+    f"""
+    SELECT b.id, b.scope::text AS scope, b.scope_id, {STARTS_AT} AS starts_at, d.is_sandbox, w.id AS window_id
+    FROM budgets b JOIN deployments d ON d.id = :deployment
+      LEFT JOIN budget_windows w ON w.budget_id = b.id AND w.is_sandbox = d.is_sandbox AND w.starts_at = {STARTS_AT}
+    WHERE b.scope = 'installation' OR (b.scope = 'project' AND b.scope_id = ANY(CAST(:projects AS uuid[])))
+      OR (b.scope = 'batch' AND b.scope_id = ANY(CAST(:batches AS uuid[])))
+      OR (b.scope = 'api_key' AND b.scope_id = ANY(CAST(:keys AS uuid[])))
+    ORDER BY b.id
+    """  # noqa: S608
+)
+
+_OPEN = text(
+    f"""
+    INSERT INTO budget_windows (budget_id, starts_at, is_sandbox, cap_usd)
+    SELECT b.id, {STARTS_AT}, :is_sandbox, b.cap_usd FROM budgets b WHERE b.id = ANY(:ids) ORDER BY b.id
+    ON CONFLICT (budget_id, starts_at, is_sandbox) DO NOTHING
+    """  # noqa: S608
+)
+
+_LOCK = """
+    SELECT w.id, w.budget_id, w.cap_usd, w.cap_usd - w.spent_usd - w.reserved_usd AS left_usd
+    FROM budget_windows w JOIN budgets b ON b.id = w.budget_id
+    WHERE b.id = ANY(:ids) AND w.is_sandbox = :is_sandbox AND w.starts_at = {starts_at}
+    ORDER BY w.id FOR NO KEY UPDATE OF w {wait}
+"""
+_LOCK_WAITING = text(_LOCK.format(starts_at=STARTS_AT, wait=""))
+_LOCK_AT_ONCE = text(_LOCK.format(starts_at=STARTS_AT, wait="SKIP LOCKED"))
+
+_TAKE = text(
+    """
+    UPDATE budget_windows w SET reserved_usd = w.reserved_usd + t.amount
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:amounts AS numeric[])) AS t (id, amount) WHERE w.id = t.id
+    """
+)
+
+# Only a hold that was voided before its call may have this number already: every call that was made has counted it up.
+_HOLD = text(
+    """
+    INSERT INTO holds (job_id, number, amount_usd, windows)
+    SELECT id, number, amount, CAST(windows AS bigint[])
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:numbers AS int[]), CAST(:amounts AS numeric[]), CAST(:windows AS text[]))
+      AS t (id, number, amount, windows)
+    ON CONFLICT (job_id, number) DO UPDATE SET state = 'held', amount_usd = excluded.amount_usd,
+      windows = excluded.windows, actual_usd = NULL, created_at = now(), resolved_at = NULL WHERE holds.state = 'void'
+    """
+)
 
 
 class Reservations:
     """The reservations of one dispatch transaction; made anew for each.
 
-    `stuck` turns true when another transaction holds a window that this one may not wait for any more: leave the rest
-    to the next transaction.
+    Windows are locked in id order. A later claim of the same transaction may need one that comes before those it holds
+    already: it takes that only if nobody has it, for whoever does may wait for this transaction. `stuck` turns true
+    when somebody did: leave the rest to the next transaction.
     """
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
+        self._locked: set[int] = set()
         self.stuck = False
 
     def reserve(self, claimed: Sequence[ClaimedJob]) -> list[ClaimedJob]:
@@ -24,4 +79,106 @@ class Reservations:
         The others are dealt with here: their flow is blocked, or they are parked, and their flows get back what the
         claim charged them. Call it between the claim and the lease.
         """
-        return list(claimed)
+        applying = self._applying(claimed)
+        if not applying:
+            return list(claimed)
+        rooms = self._lock(applying)
+        under = _Under(applying, rooms)
+        possible = [job for job in claimed if under.locked(job)]
+        purse, granted, lacking = Purse(), list[ClaimedJob](), list[Lacking]()
+        for job in possible:
+            refused = purse.take(job.est_cost_usd, under.rooms(job), flow=job.flow_id)
+            if refused is None:
+                granted.append(job)
+            else:
+                room = refused.room
+                scope_id = under.scope_id(room.budget)
+                lacking.append(
+                    Lacking(job, room.budget, scope_id, room.left_usd, refused.holds_up, hopeless=refused.hopeless)
+                )
+        self._hold(granted, under)
+        put_aside(self._conn, lacking, [job.id for job in granted])
+        if len(possible) < len(claimed):
+            self.stuck = True
+            refuse_for_now(self._conn, [job for job in claimed if not under.locked(job)])
+        return granted
+
+    def _applying(self, claimed: Sequence[ClaimedJob]) -> Sequence[Row[Any]]:
+        if not claimed:
+            return []
+        bound = {
+            "deployment": claimed[0].deployment_id,
+            "projects": list({job.project_id for job in claimed}),
+            "batches": list({job.batch_id for job in claimed if job.batch_id is not None}),
+            "keys": list({job.api_key_id for job in claimed if job.api_key_id is not None}),
+        }
+        return self._conn.execute(_APPLYING, bound).all()
+
+    def _lock(self, applying: Sequence[Row[Any]]) -> dict[int, Room]:
+        """The open windows by budget, locked; without those that may not be waited for."""
+        bound = {"ids": [row.id for row in applying], "is_sandbox": applying[0].is_sandbox}
+        wanted = {row.window_id for row in applying}
+        first = not self._locked
+        if first and None in wanted:
+            # Before any is locked: another dispatcher that opens the same one is waited for.
+            self._conn.execute(_OPEN, bound | {"ids": [row.id for row in applying if row.window_id is None]})
+        rows = self._conn.execute(_LOCK_WAITING if first else _LOCK_AT_ONCE, bound).all()
+        self._locked |= {row.id for row in rows}
+        shared = {row.id: row.scope in ("installation", "project") for row in applying}
+        return {
+            row.budget_id: Room(row.id, row.budget_id, row.cap_usd, row.left_usd, shared[row.budget_id]) for row in rows
+        }
+
+    def _hold(self, granted: Sequence[ClaimedJob], under: "_Under") -> None:
+        holds = [(job, windows) for job in granted if (windows := [room.window for room in under.rooms(job)])]
+        if not holds:
+            return
+        sums: dict[int, Decimal] = {}
+        for job, windows in holds:
+            for window in windows:
+                sums[window] = sums.get(window, Decimal(0)) + job.est_cost_usd
+        self._conn.execute(_TAKE, {"ids": list(sums), "amounts": list(sums.values())})
+        bound = {
+            "jobs": [job.id for job, _ in holds],
+            "numbers": [job.calls + 1 for job, _ in holds],
+            "amounts": [job.est_cost_usd for job, _ in holds],
+            "windows": [f"{{{','.join(map(str, windows))}}}" for _, windows in holds],
+        }
+        written = self._conn.execute(_HOLD, bound).rowcount
+        if written != len(holds):
+            raise RuntimeError(f"{len(holds) - written} of {len(holds)} jobs have a hold for a call not made yet")
+
+
+class _Under:
+    """Which budgets a job is under."""
+
+    def __init__(self, applying: Iterable[Row[Any]], rooms: dict[int, Room]) -> None:
+        self._by_scope: dict[tuple[str, UUID | None], list[int]] = {}
+        self._scope_ids: dict[int, UUID | None] = {}
+        self._rooms = rooms
+        self._of: dict[tuple[UUID, UUID | None, UUID | None], list[int]] = {}
+        for row in applying:
+            self._by_scope.setdefault((row.scope, row.scope_id), []).append(row.id)
+            self._scope_ids[row.id] = row.scope_id
+
+    def scope_id(self, budget: int) -> UUID | None:
+        """Whose budget it is."""
+        return self._scope_ids[budget]
+
+    def rooms(self, job: ClaimedJob) -> list[Room]:
+        """The windows that the job counts against, in id order."""
+        return [self._rooms[budget] for budget in self._budgets(job)]
+
+    def locked(self, job: ClaimedJob) -> bool:
+        """Whether all of them could be locked."""
+        return all(budget in self._rooms for budget in self._budgets(job))
+
+    def _budgets(self, job: ClaimedJob) -> list[int]:
+        key = (job.project_id, job.batch_id, job.api_key_id)
+        found = self._of.get(key)
+        if found is None:
+            scopes = [("installation", None), ("project", job.project_id)]
+            scopes += [("batch", job.batch_id)] if job.batch_id is not None else []
+            scopes += [("api_key", job.api_key_id)] if job.api_key_id is not None else []
+            found = self._of[key] = [budget for scope in scopes for budget in self._by_scope.get(scope, ())]
+        return found

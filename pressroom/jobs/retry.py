@@ -14,10 +14,10 @@ _RETRY = """
     ), superseded AS (
       UPDATE jobs SET superseded_by = p.new_id FROM picked p WHERE jobs.id = p.id
     ), added AS (
-      INSERT INTO jobs (id, project_id, batch_id, line_no, custom_id, flow_id, deployment_id, url, state, priority,
-        deadline, max_attempts, est_tokens, est_images, est_cost_usd)
-      SELECT new_id, project_id, batch_id, line_no, custom_id, flow_id, deployment_id, url, 'queued', priority,
-        CASE WHEN deadline > now() THEN deadline END, max_attempts, est_tokens, est_images, est_cost_usd
+      INSERT INTO jobs (id, project_id, batch_id, api_key_id, line_no, custom_id, flow_id, deployment_id, url, state,
+        priority, deadline, max_attempts, est_tokens, est_images, est_cost_usd)
+      SELECT new_id, project_id, batch_id, api_key_id, line_no, custom_id, flow_id, deployment_id, url, 'queued',
+        priority, CASE WHEN deadline > now() THEN deadline END, max_attempts, est_tokens, est_images, est_cost_usd
       FROM picked
     ), requests AS (
       INSERT INTO job_requests (job_id, body)

@@ -1,4 +1,4 @@
-"""Arithmetic of budgets: when a window begins and ends, and which calls there is money for. Pure; the clock is given."""
+"""Arithmetic of budgets: when a window begins and ends, and which calls there is money for. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,10 +54,14 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why there is no money: the first window without room, and whether what is behind in the flow waits with it."""
+    """Why there is no money: the first window without room, and whether what is behind in the flow waits with it.
+
+    `hopeless`: it is more than the whole cap, so only a higher one helps.
+    """
 
     room: Room
     holds_up: bool
+    hopeless: bool
 
 
 class Purse:
@@ -67,7 +71,7 @@ class Purse:
         self._held_up: dict[int, Refused] = {}
 
     def take(self, amount_usd: Decimal, rooms: Sequence[Room], *, flow: int) -> Refused | None:
-        """Take the amount from all of `rooms`, or from none of them and say why. Calls of one flow come in its order."""
+        """Take the amount from all of `rooms`, or from none of them and say why. A flow's calls come in its order."""
         before = self._held_up.get(flow)
         if before is not None:
             return before
@@ -78,7 +82,7 @@ class Purse:
             return None
         hopeless = [room for room in lacking if amount_usd > room.cap_usd]
         first = min(hopeless or lacking, key=lambda room: room.shared)
-        refused = Refused(first, first.shared and not hopeless)
+        refused = Refused(first, first.shared and not hopeless, bool(hopeless))
         if refused.holds_up:
             self._held_up[flow] = refused
         return refused
@@ -91,3 +95,10 @@ def worth_waking(left_usd: Decimal, reserved_usd: Decimal) -> bool:
     a wave is let go when a quarter of what is out has come back, or nothing is out any more.
     """
     return left_usd >= 0 and left_usd * _WAKE_SHARE >= reserved_usd
+
+
+def dollars(amount: Decimal) -> str:
+    """Exact, with two decimal places or as many as it has: figures that differ must not look the same."""
+    exact = amount.normalize()
+    places = max(2, -int(exact.as_tuple().exponent))
+    return f"-${-exact:,.{places}f}" if exact < 0 else f"${exact:,.{places}f}"
