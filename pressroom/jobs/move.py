@@ -1,0 +1,82 @@
+"""Move queued jobs from one deployment of a model to another."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from models import PriorityClass
+from pressroom.jobs.flows import FlowChange, change_flows, ensure_flow
+
+_FLOWS = text(
+    """
+    SELECT f.id, f.project_id, f.priority_class, f.queued FROM flows f JOIN deployments d ON d.pool_id = f.pool_id
+    WHERE d.id = :source AND f.queued > 0
+      AND (CAST(:only AS uuid) IS NULL OR f.project_id = :only) AND f.project_id <> ALL(CAST(:without AS uuid[]))
+    ORDER BY f.id
+    """
+)
+
+_TARGET = text("SELECT pool_id FROM deployments WHERE id = :target")
+
+# From the head of each flow. A job that somebody else has in hand is passed over.
+_MOVE = text(
+    """
+    WITH t AS (
+      SELECT * FROM unnest(CAST(:old AS bigint[]), CAST(:new AS bigint[]), CAST(:want AS int[])) AS t (old, new, want)
+    ), picked AS MATERIALIZED (
+      SELECT j.id, t.new FROM t CROSS JOIN LATERAL (
+        SELECT id FROM jobs WHERE flow_id = t.old AND state = 'queued' AND run_at IS NULL AND deployment_id = :source
+        ORDER BY priority, deadline, id LIMIT t.want) x JOIN jobs j ON j.id = x.id
+      WHERE j.state = 'queued' FOR UPDATE OF j SKIP LOCKED
+    ), moved AS (
+      UPDATE jobs SET deployment_id = :target, flow_id = picked.new FROM picked WHERE jobs.id = picked.id
+      RETURNING old.flow_id AS old, jobs.flow_id AS new
+    )
+    SELECT old, new, count(*)::int AS n FROM moved GROUP BY 1, 2 ORDER BY 1, 2
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose jobs: one project's, or (`only` None) everybody's but those of the projects in `without`."""
+
+    only: UUID | None = None
+    without: Collection[UUID] = ()
+
+
+EVERYBODY = Scope()
+
+
+def move_jobs(conn: Connection, source: int, target: int, limit: int, *, scope: Scope = EVERYBODY) -> int:
+    """Move up to about `limit` ready jobs, each project's and class's share of them; returns how many moved.
+
+    They keep their priority, deadline and attempts. Jobs in backoff stay until they are ready.
+    """
+    bound = {"source": source, "only": scope.only, "without": list(scope.without)}
+    flows = conn.execute(_FLOWS, bound).all()
+    queued = sum(flow.queued for flow in flows)
+    if not queued or limit <= 0:
+        return 0
+    pool_id = conn.execute(_TARGET, {"target": target}).scalar_one()
+    share = min(1.0, limit / queued)
+    wants = [max(1, round(flow.queued * share)) for flow in flows]
+    new = [
+        ensure_flow(
+            conn, pool_id=pool_id, project_id=flow.project_id, priority_class=PriorityClass(flow.priority_class)
+        )
+        for flow in flows
+    ]
+    places = {"source": source, "target": target, "old": [flow.id for flow in flows], "new": new, "want": wants}
+    changes: dict[int, FlowChange] = {}
+    moved = 0
+    for row in conn.execute(_MOVE, places):
+        moved += row.n
+        changes.setdefault(row.old, FlowChange()).queued -= row.n
+        change = changes.setdefault(row.new, FlowChange())
+        change.queued += row.n
+        change.ready = True
+    change_flows(conn, changes)
+    return moved

@@ -1,0 +1,176 @@
+"""Where several deployments serve a model: jobs leave those that are stopped, and idle ones take over from busy ones.
+
+Every dispatcher calls it about once a second; one at a time does it, and without routes it is one small query.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from pressroom.jobs.breaker import PROBES
+from pressroom.jobs.dispatch import DispatchPolicy
+from pressroom.jobs.move import Scope, move_jobs
+from pressroom.jobs.rates import Rates, effective_limits
+
+MOST_MOVED = 5_000
+"""Jobs moved away from one deployment at a time: a million must not be one transaction."""
+
+_WORTH_SECONDS = 5.0
+"""A deployment with less than this to do is left alone, and an idle one takes no more than this at a time."""
+
+_LOCK_KEY = 0x726F757465
+_LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
+
+_TARGETS = text(
+    """
+    SELECT r.project_id, r.model, r.weight, r.fallback, d.id, d.pool_id, d.base_url, d.api_key_env,
+      d.paused_at IS NULL AND p.paused_at IS NULL AS runs,
+      d.paused_at IS NOT NULL AND d.retry_at IS NOT NULL AND (d.retry_at <= now() OR d.probe_leases <> '{}') AS tries,
+      p.explicit_limits, p.learned_limits, p.catalog_limits
+    FROM routes r JOIN deployments d ON d.id = r.deployment_id JOIN pools p ON p.id = d.pool_id
+    WHERE pg_try_advisory_xact_lock(:key)
+    ORDER BY r.model, r.project_id NULLS FIRST, r.fallback NULLS FIRST, r.id
+    """
+)
+
+_QUEUED = text(
+    """
+    SELECT pool_id, project_id, sum(queued)::bigint AS n FROM flows
+    WHERE pool_id = ANY(:pools) AND queued > 0 AND NOT paused GROUP BY 1, 2
+    """
+)
+
+_SAMPLE = text(
+    """
+    SELECT coalesce(avg(x.est_tokens), 0)::float8 AS tokens, coalesce(avg(x.est_images), 0)::float8 AS images
+    FROM flows f CROSS JOIN LATERAL (
+      SELECT est_tokens, est_images FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
+      ORDER BY priority, deadline, id LIMIT 20) x
+    WHERE f.pool_id = :pool AND f.queued > 0
+    """
+)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A target of a route, and how many of the route's jobs are queued there."""
+
+    row: Row[Any]
+    queued: int
+    pool_idle: bool
+
+    @property
+    def rates(self) -> Rates:
+        return Rates.of(effective_limits(self.row.explicit_limits, self.row.learned_limits, self.row.catalog_limits))
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    scope: Scope
+    places: Sequence[_Place]
+
+
+def reroute(engine: Engine, policy: DispatchPolicy) -> int:
+    """One round over all routes. Returns how many jobs were moved."""
+    moved = 0
+    with engine.begin() as conn:
+        conn.execute(_LAX_COMMIT)
+        for route in _read(conn):
+            moved += _leave_stopped(conn, route, policy)
+            moved += _fetch_for_trials(conn, route)
+            moved += _fill_idle(conn, route, policy)
+    return moved
+
+
+def _read(conn: Connection) -> Iterator[_Route]:
+    rows = conn.execute(_TARGETS, {"key": _LOCK_KEY}).all()
+    if not rows:
+        return
+    queued: dict[int, dict[UUID, int]] = {row.pool_id: {} for row in rows}
+    for row in conn.execute(_QUEUED, {"pools": list(queued)}):
+        queued[row.pool_id][row.project_id] = row.n
+    routes: dict[tuple[str, UUID | None], list[Row[Any]]] = {}
+    for row in rows:
+        routes.setdefault((row.model, row.project_id), []).append(row)
+    for (model, project_id), targets in routes.items():
+        own = {project for name, project in routes if name == model and project is not None}
+        scope = Scope(project_id, own if project_id is None else ())
+        places = [_place(row, queued[row.pool_id], scope) for row in targets]
+        yield _Route(scope, places)
+
+
+def _place(row: Row[Any], queued: dict[UUID, int], scope: Scope) -> _Place:
+    ours = [n for project, n in queued.items() if scope.only in (None, project) and project not in scope.without]
+    return _Place(row, sum(ours), not queued)
+
+
+def _takers(route: _Route, policy: DispatchPolicy) -> list[_Place]:
+    """Who may get jobs now: all with a weight that run, or else the first fallback that does."""
+    able = [p for p in route.places if p.row.runs and policy.serves(p.row.base_url, p.row.api_key_env)]
+    return [p for p in able if p.row.weight is not None] or able[:1]
+
+
+def _leave_stopped(conn: Connection, route: _Route, policy: DispatchPolicy) -> int:
+    takers = _takers(route, policy)
+    if not takers:
+        return 0
+    moved = 0
+    total = sum(taker.row.weight or 1 for taker in takers)
+    for place in route.places:
+        # What it is tried with stays.
+        leaving = min(MOST_MOVED, place.queued - (PROBES if place.row.tries else 0))
+        if place.row.runs or leaving <= 0:
+            continue
+        for taker in takers:
+            want = -(-leaving * (taker.row.weight or 1) // total)
+            n = move_jobs(conn, place.row.id, taker.row.id, want, scope=route.scope)
+            taker.queued += n
+            taker.pool_idle = taker.pool_idle and not n
+            place.queued -= n
+            moved += n
+    return moved
+
+
+def _fetch_for_trials(conn: Connection, route: _Route) -> int:
+    """A stopped deployment whose jobs have all left gets a few back, or nothing would show that it is well again."""
+    moved = 0
+    for place in route.places:
+        if place.row.tries and place.queued == 0:
+            busiest = max(route.places, key=lambda other: other.queued)
+            n = move_jobs(conn, busiest.row.id, place.row.id, PROBES, scope=route.scope) if busiest.queued else 0
+            place.queued += n
+            busiest.queued -= n
+            moved += n
+    return moved
+
+
+def _fill_idle(conn: Connection, route: _Route, policy: DispatchPolicy) -> int:
+    """What a running target with a weight could do soon, it takes over from whoever has the longest way to go."""
+    moved = 0
+    for place in _takers(route, policy):
+        busy = [other for other in route.places if other is not place and other.row.runs and other.queued]
+        if not place.pool_idle or place.row.weight is None or not busy:
+            continue
+        donor = max(busy, key=lambda other: other.queued)
+        sample = conn.execute(_SAMPLE, {"pool": donor.row.pool_id}).one()
+        theirs, ours = (p.rates.seconds(sample.tokens, sample.images) for p in (donor, place))
+        want = fair_part(donor.queued, theirs, ours)
+        n = move_jobs(conn, donor.row.id, place.row.id, want, scope=route.scope) if want else 0
+        donor.queued -= n
+        place.pool_idle = place.pool_idle and not n
+        moved += n
+    return moved
+
+
+def fair_part(queued: int, theirs: float, ours: float) -> int:
+    """How many of `queued` jobs an idle deployment takes that needs `ours` seconds for one; the busy one `theirs`.
+
+    So many that both would be done at the same time, bounded by a few seconds' work; none where little is queued.
+    """
+    if queued * theirs <= _WORTH_SECONDS:
+        return 0
+    part = int(queued * theirs / (theirs + ours))
+    return min(part, int(_WORTH_SECONDS / ours) if ours else MOST_MOVED, MOST_MOVED)
