@@ -8,7 +8,7 @@ S2   900 items, 60 s of credit
 S3   S1 with 4 to 6 s latency
 
 Every item takes exactly 120 tokens, answer included, so TPM binds. Each contestant is up, idle and told both limits
-when the clock starts; whoever takes three times the ideal is cut short. Two run at once, each against a sandbox of its own.
+when the clock starts; whoever takes three times the ideal is cut short. Two run at once, each against its own sandbox.
 The second form measures nothing: it writes the table and the plot of docs/rivals.md anew from a former run's JSON.
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_CELERY = {"threads": 50, "max_retries": 10, "backoff_max_seconds": 60}
+_CELERY = {"at_once": 50, "max_retries": 10, "backoff_max_seconds": 60}
 
 
 @dataclass(frozen=True, slots=True)

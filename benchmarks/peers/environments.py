@@ -28,7 +28,8 @@ def python_of(name: str) -> Path:
     if place.exists():
         shutil.rmtree(place)
     subprocess.run([sys.executable, "-I", "-m", "venv", str(place)], check=True)
-    options = ("-q", "--require-hashes", "--only-binary", ":all:")
+    # The lock is whole: without --no-deps, pip stumbles over extras of what it pins.
+    options = ("-q", "--no-deps", "--require-hashes", "--only-binary", ":all:")
     subprocess.run([str(python), *_PIP, "install", *options, "-r", str(lock)], check=True)
     made_of.write_text(wanted)
     return python

@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.environments import ROOT, python_of
-from benchmarks.peers.starting_line import Task
+from benchmarks.peers.starting_line import TASK_FILE, Task
 from benchmarks.rig import BenchmarkFailed
 
 _END_SECONDS = 10.0
@@ -55,6 +55,8 @@ class Program:
                 raise TimeoutError(f"it did not say {what!r} within {seconds:.0f} s")
             heard = os.read(output, 65_536)
             if not heard:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_END_SECONDS)  # it may not have written all of its log yet
                 raise BenchmarkFailed(f"ended instead of saying {what!r}:\n{self.tail()}")
             self._heard += heard
         line, _, self._heard = self._heard.partition(b"\n")
@@ -86,9 +88,10 @@ def running(contestant: Contestant, task: Task) -> Iterator[Program]:
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LANG": "C.UTF-8",
+        TASK_FILE: str(task_file),
         **_QUIET,
     }
-    command = [str(python), "-m", f"benchmarks.peers.{contestant.program}", str(task_file)]
+    command = [str(python), "-m", f"benchmarks.peers.{contestant.program}"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -3,6 +3,7 @@
 Its ten retries are its default. Without `require_all_responses=False` one lost item would discard all the others.
 """
 
+import importlib
 from typing import Any
 
 from bespokelabs import curator
@@ -24,6 +25,8 @@ class Items(curator.LLM):  # type: ignore[misc]
 
 def prepare(task: Task) -> Go:
     """The rows, and an LLM that asked for the account's limits already."""
+    # LiteLLM brings the tokenizer's vocabulary and says so when this is imported; else it would be downloaded.
+    importlib.import_module("litellm.litellm_core_utils.default_encoding")
     first = task.bodies[0]
     rows = [{"number": n, "content": body["messages"][0]["content"]} for n, body in enumerate(task.bodies)]
     llm = Items(

@@ -1,8 +1,8 @@
 """How a rival's program is started and timed. Standard library only: it runs in the rival's own environment.
 
-`python -m benchmarks.peers.rival_NAME TASK.json` imports and prepares everything, says `ready`, and works from when it
-reads `go`. Its answer is the numbers of the items for which it has a result. Then it stays alive until its
-input is closed, so that the CPU time of its processes can be read. Whatever else it prints goes to its log.
+`python -m benchmarks.peers.rival_NAME` imports and prepares everything, says `ready`, and works from when it reads
+`go`. Its answer is the numbers of the items for which it has a result. Then it stays alive until its input is closed, so
+that the CPU time of its processes can be read. Whatever else it prints goes to its log.
 """
 
 import importlib.metadata
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 READY, GO = "ready", "go"
+TASK_FILE = "RIVAL_TASK_FILE"
+"""The environment variable that says where the task is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Task:
     options: dict[str, Any]
 
     @classmethod
-    def read(cls, path: str) -> "Task":
+    def read(cls) -> "Task":
         """The task that the benchmark wrote."""
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        fields = json.loads(Path(os.environ[TASK_FILE]).read_text(encoding="utf-8"))
         return cls(**fields | {"directory": Path(fields["directory"])})
 
     def write(self, path: Path) -> None:
@@ -49,7 +51,7 @@ def run(prepare: Callable[[Task], Go], packages: Sequence[str]) -> None:
     """Prepare, wait, work, answer. `packages` are those whose versions are worth knowing."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        go = prepare(Task.read(sys.argv[1]))
+        go = prepare(Task.read())
         _say(answers, READY, {name: importlib.metadata.version(name) for name in packages})
         if sys.stdin.readline().strip() != GO:
             return
