@@ -15,7 +15,7 @@ class ExitCode(enum.IntEnum):
 
 EXPLAINED = {
     ExitCode.OK: "everything succeeded",
-    ExitCode.SOME_FAILED: "the work is done, and some jobs failed",
+    ExitCode.SOME_FAILED: "the work is done, and some jobs failed or wait for money; or two books differ",
     ExitCode.BAD_INPUT: "the input or the command line is wrong; nothing was done",
     ExitCode.COULD_NOT_RUN: "something that is needed does not work",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C or a signal; what was submitted can be resumed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,7 +91,30 @@ class BatchOptions:
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Kept with the batch; may be repeated.")
     ] = None
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="USD",
+            help="What the batch may cost at most, as 5.00: then its jobs wait until the budget is raised.",
+        ),
+    ] = None
     project: Project = None
+
+    def budget_usd(self) -> Decimal | None:
+        """The amount. Raises InvalidInput."""
+        from pressroom.errors import InvalidInput, Problem
+
+        if self.budget is None:
+            return None
+        try:
+            amount = Decimal(self.budget)
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not amount.is_finite() or amount <= 0:
+            remedy = "Give US dollars, as in 5.00"
+            raise InvalidInput([Problem("--budget", "is not an amount above 0", remedy, value=self.budget)])
+        return amount
 
     def ingest_options(self, engine: Engine, settings: Settings) -> IngestOptions:
         """As `pressroom.batches` takes them. Raises InvalidInput, NotFound."""
@@ -110,6 +134,7 @@ class BatchOptions:
             priority_class=PriorityClass(self.priority),
             max_attempts=settings.max_attempts if self.max_attempts is None else self.max_attempts,
             metadata=_pairs("--metadata", self.metadata or []),
+            budget_usd=self.budget_usd(),
         )
 
 

@@ -183,7 +183,7 @@ def _record(listed: ListedPrice) -> dict[str, Any]:
         "id": row.id,
         "model": row.model,
         "service_tier": row.service_tier,
-        "effective_from": row.effective_from,
+        "effective_from": row.effective_from.isoformat(),
         **{name: _plain(getattr(row, name)) for name in OPTIONS if name != "per_image"},
         "per_image": {key: _plain(usd) for key, usd in row.per_image.items()},
         "origin": row.origin,

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         short_help="Submit an input, work, write the output.",
         epilog=examples(
-            "pressroom run batch.jsonl --output answers.jsonl --limit gpt-4o-mini:rpm=600,tpm=60000",
+            "pressroom run batch.jsonl --output answers.jsonl --limit gpt-4o-mini:rpm=600,tpm=60000 --budget 5.00",
             "pressroom run prompts.txt --model dall-e-2 --size 256x256 --artifacts pictures/ --contact-sheet all.jpg",
             "pressroom run products.csv --model gpt-4o-mini --column text --system 'Translate to French.' --json",
         ),
@@ -65,7 +65,7 @@ def run(  # noqa: PLR0913  (one parameter an option)
 
     The local stack is started unless PRESSROOM_DATABASE_URL, PRESSROOM_REDIS_URL and PRESSROOM_S3_BUCKET are set, and
     the sandbox answers unless OPENAI_API_KEY is set. Ctrl-C leaves the batch resumable; the same input again resumes
-    it instead of paying twice.
+    it instead of paying twice. What it would cost is shown first, and asked about above PRESSROOM_CONFIRM_ABOVE_USD.
     """
     from cli.limits import read_limits
     from cli.results import Places
@@ -83,6 +83,7 @@ def run(  # noqa: PLR0913  (one parameter an option)
         workers=workers,
         command=typed_again(sys.argv),
         again=False if again is None and yes else again,
+        yes=yes,
     )
     summary = run_batch(load_settings(ctx.obj), request)
     show_summary(summary, as_json=as_json)

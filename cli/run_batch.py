@@ -6,12 +6,14 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import typer
 
+from cli.consent import consent
 from cli.context import System, open_system
 from cli.exits import ExitCode
 from cli.input_options import BatchOptions, InputOptions
@@ -20,7 +22,7 @@ from cli.outages import POSTGRESQL, STORE, Outages
 from cli.processes import Sandbox, WorkerProcesses, interrupted_by_termination
 from cli.progress import SANDBOX_BANNER, progress_view
 from cli.results import Places, Results, check_places, write_results
-from cli.stopping import resumable, show_paused
+from cli.stopping import resumable, show_out_of_money, show_paused
 from cli.summary import Summary
 from cli.terminal import confirmed, is_interactive, is_terminal_error, say
 from cli.watch import Stopped, Watch
@@ -41,7 +43,7 @@ class RunRequest:
 
     `again` is True to pay for a known input anew, False to take up the newest batch of it without a question, None to
     ask where somebody can answer and else to take it up. With `renew`, one that is finished is submitted anew all the
-    same. `keep_limits` is False where limits are this run's alone.
+    same. `keep_limits` is False where limits are this run's alone. `yes` answers for whoever would be asked.
     """
 
     input: Path
@@ -54,6 +56,7 @@ class RunRequest:
     renew: bool = False
     keep_limits: bool = True
     sandbox_config: Path | None = None
+    yes: bool = False
     command: str = "pressroom run INPUT"
     """What to type to take this input up again."""
 
@@ -132,6 +135,8 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
         if known and (known[0].unfinished or not request.renew):
             newest = known[0]
             _take_up(newest, ask=request.again is None)
+            if options.budget_usd is not None and newest.unfinished:
+                _change_budget(system, newest.id, options.budget_usd)
             done = newest.total - newest.unfinished
             return _Taken(project, newest.id, "resumed" if newest.unfinished else "finished", done)
     new = ingest(
@@ -140,10 +145,21 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
         prompt_options=request.inputs.prompt_options(),
         options=options,
         fingerprint=mark,
+        review=consent(system.settings, yes=request.yes, budget_usd=options.budget_usd),
     )
-    models = ", ".join(f"{number:,} {model}" for model, number in new.models.items())
-    say(f"{show_id('batch', new.id)}: {count(new.total, 'job')} ({models}), about {usd(new.expected_usd)}")
+    stops = "" if options.budget_usd is None else f", {usd(options.budget_usd)} at most (--budget)"
+    say(f"{show_id('batch', new.id)}: {count(new.total, 'job')}, about {usd(new.expected_usd)}{stops}")
     return _Taken(project, new.id, "new", 0)
+
+
+def _change_budget(system: System, batch_id: UUID, cap_usd: Decimal) -> None:
+    """The batch's budget from now on, whatever it was."""
+    from models import BudgetPeriod, BudgetScope
+    from pressroom.jobs.budgets import set_budget
+
+    with system.engine.begin() as conn:
+        set_budget(conn, BudgetScope.BATCH, batch_id, BudgetPeriod.TOTAL, cap_usd)
+    say(f"its budget is {usd(cap_usd)} from now on")
 
 
 def _take_up(batch: KnownBatch, *, ask: bool) -> None:
@@ -190,6 +206,9 @@ def _work(system: System, request: RunRequest, taken: _Taken, eyes: tuple[Watch,
         if isinstance(end, Stopped):
             workers.stop()
             results = outages.insist(lambda: write_results(system, taken.id, request.places), POSTGRESQL, STORE)
+            if end.budgets:
+                show_out_of_money(system, taken.batch, end.budgets, results=results, command=request.command)
+                raise typer.Exit(ExitCode.SOME_FAILED)
             show_paused(system, taken.batch, end.reasons, results=results, command=request.command)
             raise typer.Exit(ExitCode.COULD_NOT_RUN)
         workers.ask_to_stop()

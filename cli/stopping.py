@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from cli.wording import count, usd
 if TYPE_CHECKING:
     from cli.context import System
     from cli.results import Results
+    from pressroom.jobs.budgets import BudgetRow
     from pressroom.jobs.cut_calls import OpenCalls
     from pressroom.jobs.queries import BatchProgress, BatchRow
 
@@ -64,8 +65,7 @@ def show_unfinished(
 
 
 def _facts(shown: str, row: BatchRow, cut: OpenCalls) -> Iterator[str]:
-    risk = f", {usd(row.at_risk_usd)} at risk" if row.at_risk_usd else ""
-    yield f"{shown}: {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent{risk}"
+    yield _so_far(shown, row)
     if cut.calls:
         yield (
             f"{count(cut.calls, 'call')} without an answer on the books, cut off unless other workers make them: "
@@ -81,9 +81,35 @@ def _last_known(shown: str, seen: BatchProgress | None) -> str:
         return f"{shown} is on the books; how far it is cannot be told while PostgreSQL does not answer"
     row = seen.batch
     return (
-        f"{shown}: when last seen, {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent and "
-        f"{count(seen.running, 'call')} on the way, which may be billed for nothing"
+        f"{_so_far(shown, row, when='when last seen, ')} and {count(seen.running, 'call')} on the way, which may be "
+        "billed for nothing"
     )
+
+
+def _so_far(shown: str, row: BatchRow, when: str = "") -> str:
+    risk = f", {usd(row.at_risk_usd)} at risk" if row.at_risk_usd else ""
+    label = " SANDBOX" if row.is_sandbox else ""
+    return f"{shown}: {when}{row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)}{label} spent{risk}"
+
+
+def show_out_of_money(
+    system: System, batch: tuple[UUID, UUID], budgets: Sequence[BudgetRow], *, results: Results, command: str
+) -> None:
+    """Which budgets all that is left waits for, what is done, and what to type."""
+    from pressroom.ids import show_id
+    from pressroom.jobs.queries import find_batch
+
+    with system.engine.connect() as conn:
+        row = find_batch(conn, *batch)
+    say(_so_far(show_id("batch", row.id), row))
+    say(f"{count(row.unfinished, 'job')} {'waits' if row.unfinished == 1 else 'wait'} for money, and stay queued:")
+    for budget in budgets:
+        say(f"  {budget.name}: {budget.used}")
+    say(f"output so far: {results.output} ({count(results.lines, 'line')})")
+    say("raise the budget, or wait for its next period; then go on, nothing that is done is paid for again:")
+    for budget in budgets:
+        say(f"  {program()} {budget.command}")
+    say(f"  {command}")
 
 
 def show_paused(
@@ -96,7 +122,7 @@ def show_paused(
     with system.engine.connect() as conn:
         row = find_batch(conn, *batch)
     shown, typed = show_id("batch", row.id), program()
-    say(f"{shown}: {row.done:,} of {count(row.total, 'job')} done, {usd(row.cost_usd)} spent")
+    say(_so_far(shown, row))
     say(f"{count(row.unfinished, 'job')} cannot run now, and stay queued:")
     for model, reason in reasons.items():
         say(f"  {model} is paused: {reason}")

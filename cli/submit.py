@@ -9,7 +9,7 @@ import typer
 from cli.context import load_settings, open_system
 from cli.input_options import BatchOptions, InputOptions
 from cli.option_groups import grouped
-from cli.options import InputFile, Json, examples, program
+from cli.options import InputFile, Json, Yes, examples, program
 from cli.terminal import answer, answer_json, say
 from cli.wording import count, usd
 
@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         short_help="Put an input on the books and return.",
         epilog=examples(
-            "pressroom submit batch.jsonl --class bulk",
+            "pressroom submit batch.jsonl --class bulk --budget 5.00",
             "pressroom submit prompts.txt --model gpt-4o-mini --max-tokens 200 --metadata team=prints --json",
         ),
     )(submit)
@@ -33,13 +33,16 @@ def submit(
     again: Annotated[bool, typer.Option("--again", help="Submit and pay anew an input that is there already.")] = False,
     inputs: InputOptions,
     batch: BatchOptions,
+    yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Put an input on the books and return. Workers (`pressroom up`, `pressroom worker`) do the rest.
 
     A bad line refuses the whole input, before anything is stored or spent. So does an input that was submitted
-    before, unless --again is given.
+    before, unless --again is given. What it would cost is shown first, and asked about above
+    PRESSROOM_CONFIRM_ABOVE_USD.
     """
+    from cli.consent import consent
     from pressroom.batches.ingest import find_batches, fingerprint, ingest
     from pressroom.batches.originals import store_input
     from pressroom.errors import Conflict
@@ -59,7 +62,14 @@ def submit(
                 f"this input is there already as {show_id('batch', known[0].id)} ({known[0].state.value}); "
                 "--again submits it anew and pays anew"
             )
-        new = ingest(system.engine, input_, prompt_options=prompts, options=options, fingerprint=mark)
+        new = ingest(
+            system.engine,
+            input_,
+            prompt_options=prompts,
+            options=options,
+            fingerprint=mark,
+            review=consent(system.settings, yes=yes, budget_usd=options.budget_usd),
+        )
         store_input(system.engine, system.store, input_, new.id)
         dispatch(system.engine, system.publisher, DispatchPolicy.of(system.settings))
         with system.engine.connect() as conn:

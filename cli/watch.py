@@ -14,6 +14,7 @@ from cli.progress import ProgressView, Snapshot
 if TYPE_CHECKING:
     from cli.context import System
     from cli.processes import WorkerProcesses
+    from pressroom.jobs.budgets import BudgetRow
     from pressroom.jobs.progress import QuotaUse
     from pressroom.jobs.queries import BatchProgress
     from pressroom.limits.pool_limits import PoolLimits
@@ -23,10 +24,11 @@ _LOOK_SECONDS = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Nothing of the batch can run now: `reasons` by model."""
+    """Nothing of the batch can run now: `reasons` by model, or the budgets that all of it waits for."""
 
     reasons: dict[str, str]
     seen: BatchProgress
+    budgets: Sequence[BudgetRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Watch:
         self._pools: Mapping[str, _Pool] | None = None
 
     def follow(self, workers: WorkerProcesses, view: ProgressView) -> BatchProgress | Stopped:
-        """Show progress until all jobs ended or every deployment that they need is stopped.
+        """Show progress until all jobs ended, or all wait for money, or every deployment that they need is stopped.
 
         Raises CouldNotRun when the workers cannot stay alive, or a server is away for minutes.
         """
@@ -68,6 +70,9 @@ class Watch:
                     if not seen.batch.unfinished:
                         return seen
                     if stillness.saw(now, seen.batch.done, running=seen.running):
+                        budgets = self._outages.ask(self._waits_for_money, POSTGRESQL)
+                        if budgets:
+                            return Stopped({}, seen, budgets)
                         reasons = self._outages.ask(self._stop_reasons, POSTGRESQL, REDIS)
                         if reasons:
                             return Stopped(reasons, seen)
@@ -100,6 +105,13 @@ class Watch:
 
         limiter = self._system.limiter
         return [quota_use(m, limiter.status(pool.name), pool.limits) for m, pool in (self._pools or {}).items()]
+
+    def _waits_for_money(self) -> list[BudgetRow]:
+        """The budgets that all that is left waits for; empty when a job of it may start."""
+        from pressroom.jobs.budgets import waiting_for
+
+        with self._system.engine.connect() as conn:
+            return waiting_for(conn, self._batch[1])
 
     def _stop_reasons(self) -> dict[str, str]:
         """Why each model stands still; empty as soon as one of them may move."""

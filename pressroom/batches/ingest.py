@@ -108,6 +108,8 @@ def ingest(
                 "fingerprint": mark,
             }
             conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
+            if options.budget_usd is not None:
+                set_budget(conn, BudgetScope.BATCH, batch_id, BudgetPeriod.TOTAL, options.budget_usd)
 
             def complete(inserted: Inserted) -> None:
                 if sieve.unseen_ids:
@@ -116,8 +118,6 @@ def ingest(
                 conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
                 if review is not None:
                     review(conn, estimate(sieve.tally, load_basis(conn, options.base_url, day, prices)))
-                if options.budget_usd is not None:
-                    set_budget(conn, BudgetScope.BATCH, batch_id, BudgetPeriod.TOTAL, options.budget_usd)
 
             inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options), complete=complete)
     except Refused:

@@ -44,8 +44,9 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "batches": ("cancel", "list", "output", "show"),
         "deployments": ("list", "pause", "resume", "set"),
         "jobs": ("cancel", "list", "retry", "show"),
+        "prices": ("list", "set"),
     }
-    single = {"costs", "demo", "doctor", "down", "migrate", "run", "sandbox", "submit", "up", "worker"}
+    single = {"costs", "demo", "doctor", "down", "estimate", "migrate", "run", "sandbox", "submit", "up", "worker"}
     assert set(commands()) == single | {f"{group} {name}" for group, names in groups.items() for name in names}
 
 

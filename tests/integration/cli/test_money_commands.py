@@ -1,0 +1,109 @@
+"""Prices, estimates and consent, through the command line as it is typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from cli.exits import ExitCode
+from tests.integration.cli.conftest import Run
+
+Lines = Callable[..., str]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Lines:
+    """Make a batch file of so many like requests."""
+
+    def make(count: int, **body: Any) -> str:
+        path = tmp_path / f"texts-{count}.jsonl"
+        request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100} | body
+        line = {"method": "POST", "url": "/v1/chat/completions", "body": request}
+        path.write_text("\n".join(json.dumps(line | {"custom_id": f"t{number}"}) for number in range(count)))
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key, so that money is real; no worker runs, so none is spent."""
+    monkeypatch.setenv("OPENAI_API_KEY", "nobody")
+
+
+def test_an_estimate_stores_nothing_and_tells_cost_and_time(
+    pressroom: Run, texts: Lines, for_real: None, engine: Engine
+) -> None:
+    found = pressroom("estimate", texts(1000), "--limit", "gpt-4o-mini:rpm=600,tpm=60000", "--json")
+
+    [model] = found["models"]
+    assert (found["requests"], model["model"], found["sandbox"]) == (1000, "gpt-4o-mini", False)
+    low, expected, upper = (float(model[f"{name}_usd"]) for name in ("low", "expected", "upper"))
+    assert 0 < low < expected <= upper
+    assert model["limited_by"] == "tpm"
+    assert model["seconds"] == pytest.approx(108, rel=0.02)  # 108 tokens a request, 1,000 a second
+    with engine.connect() as conn:
+        for table in ("batches", "jobs", "deployments", "prices"):
+            assert conn.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0, table
+
+
+def test_an_estimate_is_refused_as_a_submission_would_be(pressroom: Run, texts: Lines) -> None:
+    refused = pressroom("estimate", texts(2, temperature=9), code=ExitCode.BAD_INPUT)
+    assert "line 1: body.temperature" in refused.stderr
+    assert "line 2: body.temperature" in refused.stderr
+
+
+def test_a_model_without_a_price_is_submitted_once_it_has_one(pressroom: Run, texts: Lines) -> None:
+    path = texts(3, model="own-model")
+    refused = pressroom("submit", path, code=ExitCode.BAD_INPUT)
+    assert "pressroom prices set own-model --input USD --output USD" in refused.stderr
+
+    pressroom("prices", "set", "own-model", "--input", "2", "--output", "8")
+
+    [row] = pressroom("prices", "list", "--model", "own-model", "--json")
+    assert (row["input_usd"], row["cached_input_usd"], row["output_usd"], row["state"]) == ("2", "2", "8", "in force")
+    assert pressroom("submit", path, "--json")["est_cost_usd"] > "0.0024"
+
+
+def test_much_real_money_needs_consent(pressroom: Run, texts: Lines, for_real: None, engine: Engine) -> None:
+    path = texts(20, max_tokens=16384, n=100)
+    refused = pressroom("submit", path, code=ExitCode.BAD_INPUT)
+
+    assert "gpt-4o-mini: 20 requests" in refused.stderr
+    assert "--yes: is needed for an input that may cost $19.66: more than $10.00 is asked about" in refused.stderr
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT count(*) FROM batches")).scalar() == 0
+        assert conn.execute(text("SELECT count(*) FROM jobs")).scalar() == 0
+    pressroom("submit", path, "--yes")
+    assert len(pressroom("batches", "list", "--json")) == 1
+
+
+def test_a_budget_below_the_threshold_is_consent_enough(
+    pressroom: Run, texts: Lines, for_real: None, engine: Engine
+) -> None:
+    submitted = pressroom("submit", texts(20, max_tokens=16384, n=100), "--budget", "5.00", "--json")
+
+    with engine.connect() as conn:
+        row = conn.execute(text("SELECT scope::text, period::text, cap_usd FROM budgets")).one()
+    assert (row.scope, row.period, row.cap_usd) == ("batch", "total", 5)
+    assert submitted["total"] == 20
+
+
+def test_the_sandbox_is_never_asked_about(pressroom: Run, texts: Lines) -> None:
+    done = pressroom("submit", texts(20, max_tokens=16384, n=100))
+    assert "SANDBOX" in done.stderr
+
+
+def test_a_threshold_of_ones_own(pressroom: Run, texts: Lines, for_real: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRESSROOM_CONFIRM_ABOVE_USD", "0")
+    refused = pressroom("submit", texts(1), code=ExitCode.BAD_INPUT)
+    assert "--yes: is needed" in refused.stderr
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "five", "NaN"])
+def test_a_budget_that_is_no_amount_is_refused(pressroom: Run, texts: Lines, amount: str) -> None:
+    refused = pressroom("submit", texts(1), "--budget", amount, code=ExitCode.BAD_INPUT)
+    assert "--budget: is not an amount above 0" in refused.stderr
