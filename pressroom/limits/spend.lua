@@ -4,10 +4,11 @@ local RESERVE_S = 0.25                    -- never planned away: so much of the 
 local RESERVE_SHARE, RESERVE_CALLS, RESERVE_DEVIATIONS = 0.01, 2, 4    -- of the limit, calls, of what headers surprise by
 local SPEND_S = 1                         -- near its end credit is spent over about this long
 local RESTORE, RESTORE_MOST = 0.07, 0.1   -- per second, and of the rate: below the floor we go slower
-local RISK_CALLS = 12.5                   -- calls a second beyond the rate, until it is proven that credit can be spent
+local RISK_CALLS = 8                   -- calls a second beyond the rate, until it is proven that credit can be spent
 local SPEED_MIN, SPEED_UNPROVEN, SPEED_MAX = 1.25, 4, 16
 local IDLE_S, IDLE_CALLS = 2, 4
 local QUANTUM_MIN_S, QUANTUM_MARGIN_S = 0.04, 0.5   -- 0.04, not 0.05: a learned burst must not look like the default
+local REST_MOST_S = 1
 local HIDDEN_SHARE = 0.2                  -- refused with more than this left: not by the bucket that headers show
 local EXTRA_S, EXTRA_MOST_S = 0.25, 3
 local RAMP_FACTOR, RAMP_S = 1.5, 900
@@ -85,17 +86,19 @@ local function speed_up(state, calls, newest)
 end
 
 -- A refusal while the announced bucket holds plenty: there is a shorter one that no header shows. Half of what was
--- drained when it was empty may be used at once from now on.
+-- drained when it was empty may be used at once from now on. Returns for how long to rest, so that it holds that much.
 local function find_quantum(state, drained, now)
+  local before = state.lT
   local burst = math.min(drained / 2, drained - QUANTUM_MARGIN_S)
   if state.lT and burst >= state.lT then
-    if now - state.tT <= 10 then return end
+    if now - state.tT <= 10 then return 0 end
     burst = state.lT / 2
   end
   -- what grew and was refused again grows more slowly
   if state.lT and state.grew then state.wT = math.min(4 * state.wT, DAY_S) end
   state.lT, state.tT, state.grew, state.proven = math.max(QUANTUM_MIN_S, burst), now, nil, nil
   choose_burst(state)
+  return before and 0 or math.min(REST_MOST_S, math.max(0, drained - state.lT))
 end
 
 local function grow_burst(state, active, now)
@@ -115,7 +118,7 @@ local function left_of(state, entry, headers, in_flight)
   return state[entry.f.l] - math.max(0, in_flight * state[entry.f.e])
 end
 
--- What a refusal says about buckets. `cut`: it is the first of its second.
+-- What a refusal says about buckets; returns for how long to rest. `cut`: it is the first of its second.
 local function explain_refusal(state, active, item, in_flight, cut)
   local unit, headers, now = item[5], item[6], state.gt
   state.m, state.mt = 1, now
@@ -126,7 +129,7 @@ local function explain_refusal(state, active, item, in_flight, cut)
       if level <= HIDDEN_SHARE * state[f.C] then
         state[f.l] = math.min(state[f.l], level)
         if cut then state.rx = math.min(EXTRA_MOST_S, state.rx + EXTRA_S) end
-        return
+        return 0
       end
     end
   end
@@ -134,9 +137,10 @@ local function explain_refusal(state, active, item, in_flight, cut)
     local f = entry.f
     if state[f.l] and state[f.h] and (unit == 0 and entry.unit == 1 or unit == entry.unit) then
       local drained = math.max(0, state[f.h] - left_of(state, entry, headers, in_flight))
-      find_quantum(state, drained / state[f.Q], now)
+      return find_quantum(state, drained / state[f.Q], now)
     end
   end
+  return 0
 end
 
 local function hold_ramp(state, active, now)

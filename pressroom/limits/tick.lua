@@ -130,17 +130,18 @@ local function penalize(item)
     believe(S, stated[1], stated[2], now)
     find_active()
   end
+  local rest = 0
   if slow_down == 1 then
     hold_ramp(S, active, now)
   else
-    explain_refusal(S, active, item, in_flight, cut)
+    rest = explain_refusal(S, active, item, in_flight, cut)
   end
   if whole_pool then S.pause = math.max(S.pause, until_) end
   for _, entry in ipairs(active) do
     if not entry.day then
       local f, named = entry.f, unit == 0 or entry.unit == unit
       -- + T: what follows a 429 starts without burst credit, so the end of the pause releases no herd
-      if whole_pool or named then S[f.t] = math.max(S[f.t], until_ + S[f.T]) end
+      if whole_pool or named then S[f.t] = math.max(S[f.t], until_ + S[f.T]) + rest end
       if cut and named then
         S[f.g] = math.max(G_MIN, S[f.g] * CUT)
         S[f.t] = S[f.t] + REST_S
