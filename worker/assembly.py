@@ -11,28 +11,35 @@ import redis.asyncio
 from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 
+from models import StopKind
 from pressroom.database import connect
 from pressroom.errors import PressroomError
+from pressroom.jobs.accounts import Accounts, ProviderClients
 from pressroom.jobs.engine import EngineParts
+from pressroom.jobs.health import HealthBook
 from pressroom.jobs.lease import ClaimedLease
 from pressroom.jobs.parked import ParkedAnswers
 from pressroom.jobs.pictures import PictureBounds, PictureStore
 from pressroom.jobs.pool_state import PoolStates
 from pressroom.jobs.publish import CeleryPublisher
 from pressroom.jobs.settler import Settler
-from pressroom.jobs.stop_deployment import stop_deployment
+from pressroom.jobs.stop_deployment import Stop, stop_deployment
+from pressroom.jobs.token_book import TokenBook
 from pressroom.limits.costs import Cost
 from pressroom.limits.pool_limits import PoolLimits
 from pressroom.limits.redis_limiter import LimiterAdmin, RedisLimiter
 from pressroom.money.price_book import load_price_book, sync_catalog_prices
-from pressroom.providers.client import ProviderClient
+from pressroom.providers.failures import FailureKind
 from pressroom.settings import Settings
 from pressroom.storage import ObjectStore
 
-SANDBOX_KEY = "sandbox"
-"""The sandbox takes any key; a real one must never be sent to it."""
-
 _T = TypeVar("_T")
+
+_STOPS = {
+    FailureKind.BILLING_STOP: StopKind.BILLING,
+    FailureKind.UNAUTHORISED: StopKind.UNAUTHORISED,
+    FailureKind.MODEL_REMOVED: StopKind.MODEL_REMOVED,
+}
 
 
 class NotConfigured(PressroomError):
@@ -89,34 +96,32 @@ def make_parts(servers: Servers) -> EngineParts:
     with servers.database.begin() as conn:
         sync_catalog_prices(conn)
         prices = load_price_book(conn)
-    key = settings.openai_api_key
-    provider = ProviderClient(
-        settings.provider_address(),
-        api_key=key.get_secret_value() if key is not None else SANDBOX_KEY,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    pools = PoolStates()
+    providers = ProviderClients(Accounts(settings))
+    pools, health = PoolStates(), HealthBook()
     client = redis.asyncio.Redis.from_url(servers.redis_url, socket_timeout=5, socket_connect_timeout=2)
-    pictures = _make_pictures(servers, provider)
+    pictures = _make_pictures(servers, providers)
 
     async def close() -> None:
-        await provider.aclose()
+        await providers.aclose()
         await client.aclose()
         pictures.close()
 
-    def pause(lease: ClaimedLease, reason: str) -> None:
+    def pause(lease: ClaimedLease, reason: str, kind: FailureKind) -> None:
+        stop = Stop(_STOPS[kind], reason, settings.breaker_retry_seconds)
         with servers.database.begin() as conn:
-            stop_deployment(conn, servers.admin, lease.deployment_id, reason)
+            stop_deployment(conn, servers.admin, lease.deployment_id, stop)
 
     return EngineParts(
         database=servers.database,
         limiter=_make_limiter(servers, pools, client),
         pools=pools,
-        provider=provider,
+        tokens=TokenBook(),
+        providers=providers,
         pictures=pictures,
         parked=servers.parked,
         prices=prices,
-        settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds),
+        settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds, settled=health.add),
+        health=health,
         pause=pause,
         close=close,
     )
@@ -163,7 +168,7 @@ def _make_store(settings: Settings, bucket: str) -> ObjectStore:
     )
 
 
-def _make_pictures(servers: Servers, provider: ProviderClient) -> PictureStore:
+def _make_pictures(servers: Servers, providers: ProviderClients) -> PictureStore:
     settings = servers.settings
     bounds = PictureBounds(
         max_bytes=settings.max_image_bytes,
@@ -174,5 +179,5 @@ def _make_pictures(servers: Servers, provider: ProviderClient) -> PictureStore:
         servers.store,
         bounds,
         spool_dir=servers.parked.own,
-        fetch=lambda url, max_bytes: provider.fetch(url, max_bytes=max_bytes),
+        fetch=lambda url, max_bytes: providers.fetch(url, max_bytes=max_bytes),
     )

@@ -3,29 +3,39 @@
 import time
 from collections.abc import Callable
 
+from sqlalchemy import text
+
+from pressroom.jobs.breaker import BreakerPolicy, Breakers
 from pressroom.jobs.dispatch import DispatchPolicy, dispatch
-from pressroom.jobs.pool_state import PoolStates
+from pressroom.jobs.engine import EngineParts
 from pressroom.jobs.recover import sweep
+from pressroom.jobs.reroute import reroute
 from worker.assembly import Servers
 
 _SWEEP_SECONDS = 1.0
+_REROUTE_SECONDS = 1.0
 LEARN_SECONDS = 3.0
+# What a crash loses of it is learned again.
+_LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
 
 
 class Dispatching:
     """Every worker process runs one; they take turns pool by pool."""
 
-    def __init__(self, servers: Servers, pools: PoolStates, healthy_for: Callable[[], float]) -> None:
+    def __init__(self, servers: Servers, parts: EngineParts, healthy_for: Callable[[], float]) -> None:
         """`healthy_for`: seconds of unbroken heartbeats. After an outage everybody's are old, and nobody is dead."""
         self._servers = servers
-        self._pools = pools
+        self._pools = parts.pools
+        self._tokens = parts.tokens
+        self._breakers = Breakers(servers.database, servers.admin, parts.health, BreakerPolicy.of(servers.settings))
         self._healthy_for = healthy_for
         self._policy = DispatchPolicy.of(servers.settings)
-        self._sweep_at = self._learn_at = 0.0
+        self._sweep_at = self._learn_at = self._reroute_at = 0.0
 
     def turn(self) -> None:
         """Raises what an unreachable database or broker raises."""
         settings = self._servers.settings
+        self._pools.store(self._servers.database)
         dispatch(self._servers.database, self._servers.publisher, self._policy)
         now = time.monotonic()
         if now >= self._sweep_at:
@@ -40,10 +50,17 @@ class Dispatching:
         if now >= self._learn_at:
             self._learn_at = now + LEARN_SECONDS
             self._store_learned()
+        self._breakers.turn(self._servers.publisher, self._policy)
+        if now >= self._reroute_at:
+            self._reroute_at = now + _REROUTE_SECONDS
+            reroute(self._servers.database, self._policy)
 
     def _store_learned(self) -> None:
+        """What the limiter learned of limits, and this process of tokens."""
+        with self._servers.database.begin() as conn:
+            conn.execute(_LAX_COMMIT)
+            self._tokens.flush(conn)
         for pool in self._pools.names():
             status = self._servers.admin.status(pool)
-            if status.started and self._pools.learned_changed(pool, status.learned):
-                with self._servers.database.begin() as conn:
-                    self._pools.store_learned(conn, pool)
+            if status.started:
+                self._pools.learned(pool, status.learned)

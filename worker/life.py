@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from pressroom.jobs import workers
+from pressroom.jobs.accounts import Accounts
 from pressroom.jobs.engine import JobEngine
 from pressroom.jobs.lease import ClaimedLease, claim_lease, hand_back
 from pressroom.jobs.parked import keep_leases
@@ -38,6 +39,7 @@ class WorkerLife:
         self._servers = servers
         servers.parked.open()
         settings = servers.settings
+        self._accounts = Accounts(settings)
         with servers.database.begin() as conn:
             worker_id = workers.register(conn, host=servers.host, pid=os.getpid())
         self._ending = False
@@ -51,7 +53,8 @@ class WorkerLife:
         self._heartbeat = Heartbeat(
             servers.database, self._engine, host=servers.host, gap_seconds=settings.worker_dead_after_seconds / 2
         )
-        dispatching = Dispatching(servers, self._engine_thread.pools, self._heartbeat.healthy_for)
+        parts = self._engine_thread.parts
+        dispatching = Dispatching(servers, parts, self._heartbeat.healthy_for)
         self._beating = Repeating("heartbeat", self._heartbeat.beat, settings.heartbeat_interval_seconds)
         self._dispatching = Repeating("dispatch", dispatching.turn, settings.dispatch_interval_seconds)
         self._finishing = Repeating(
@@ -72,8 +75,8 @@ class WorkerLife:
         lease = self._claim(lease_id)
         if lease is None:
             return
-        if lease.base_url != self._servers.settings.provider:
-            # Only workers with that provider's key may call it; the books show the jobs as queued for one.
+        if not self._accounts.serves(lease.base_url, lease.api_key_env):
+            # Only workers with that account's key may call it; the books show the jobs as queued for one.
             _log.error("lease.not_ours", extra={"lease_id": str(lease_id), "base_url": lease.base_url})
             self._hand_back(lease)
             return

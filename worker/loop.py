@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from pressroom.jobs.engine import EngineParts, JobEngine
-from pressroom.jobs.pool_state import PoolStates
 
 _log = logging.getLogger("pressroom.worker")
 
@@ -47,11 +46,11 @@ class EngineThread:
         return self._engine
 
     @property
-    def pools(self) -> PoolStates:
-        """What this process knows of its pools. After `start`."""
+    def parts(self) -> EngineParts:
+        """What the engine works with. After `start`."""
         if self._parts is None:
             raise RuntimeError("the engine has not started")
-        return self._parts.pools
+        return self._parts
 
     def drain(self, seconds: float) -> None:
         """Begin to end: nothing new is started. Returns at once."""

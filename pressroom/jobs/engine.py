@@ -20,6 +20,8 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from pressroom.jobs import execute
+from pressroom.jobs.accounts import ProviderClients
+from pressroom.jobs.health import HealthBook
 from pressroom.jobs.lane import Lane, LaneDoors, LaneJob, slot_expired
 from pressroom.jobs.lease import ClaimedLease, Start, hand_back, start_jobs
 from pressroom.jobs.outcome import Outcome
@@ -27,13 +29,12 @@ from pressroom.jobs.parked import ParkedAnswers
 from pressroom.jobs.pictures import Landed, PictureStore
 from pressroom.jobs.pool_state import PoolStates
 from pressroom.jobs.settler import Settler
-from pressroom.limits.costs import Cost
-from pressroom.limits.messages import Grant, Rejected, Settled
+from pressroom.jobs.token_book import TokenBook
+from pressroom.limits.messages import Rejected, Settled
 from pressroom.limits.redis_limiter import RedisLimiter
 from pressroom.money.price_book import PriceBook
 from pressroom.operations.base import MalformedReply
 from pressroom.operations.registry import operation_for
-from pressroom.providers.client import ProviderClient
 from pressroom.providers.failures import Failure, FailureKind, ProviderError, outcome_unknown
 
 _log = logging.getLogger("pressroom.engine")
@@ -50,12 +51,14 @@ class EngineParts:
     database: Database
     limiter: RedisLimiter
     pools: PoolStates
-    provider: ProviderClient
+    tokens: TokenBook
+    providers: ProviderClients
     pictures: PictureStore
     parked: ParkedAnswers
     prices: PriceBook
     settler: Settler
-    pause: Callable[[ClaimedLease, str], None]
+    health: HealthBook
+    pause: Callable[[ClaimedLease, str, FailureKind], None]
     """Stop a deployment, in SQL and in the limiter; blocking, called on a thread."""
     close: Callable[[], Awaitable[None]]
     """Close what was opened for these parts; calls still on their way fail."""
@@ -141,8 +144,7 @@ class JobEngine:
         return finished
 
     def _take(self, lease: ClaimedLease, left: Future[None]) -> None:
-        new = [job for job in lease.jobs if (job.id, lease.id) not in self._held]
-        jobs = [LaneJob(job, lease, Cost(1.0, float(job.est_tokens), float(job.est_images))) for job in new]
+        jobs = [self._parts.tokens.lane_job(job, lease) for job in lease.jobs if (job.id, lease.id) not in self._held]
         if not jobs or self._ended:
             # What a worker claims after its end comes back when it has signed off.
             left.set_result(None)
@@ -164,7 +166,7 @@ class JobEngine:
                 call=self._call,
                 free_calls=self._free_calls,
                 left=self._job_left,
-                granted=lambda grant: self._granted(pool, grant),
+                granted=lambda grant: self._parts.pools.epoch_seen(pool, grant.epoch),
             )
             lane = self._lanes[pool] = Lane(pool, self.worker_id.hex, self._parts.limiter, doors)
             self._spawn(lane.run(), vital=True)
@@ -205,14 +207,6 @@ class JobEngine:
             del self._unstarted[job.lease.id]
             for waiting in self._left.pop(job.lease.id):
                 waiting.set_result(None)
-
-    def _granted(self, pool: str, grant: Grant) -> None:
-        if self._parts.pools.epoch_changed(pool, grant.epoch):
-            self._spawn(self._in_thread(self._remember_epoch, pool, grant.epoch))
-
-    def _remember_epoch(self, pool: str, epoch: str) -> None:
-        with self._parts.database.begin() as conn:
-            self._parts.pools.store_epoch(conn, pool, epoch)
 
     async def _start(self, starts: Sequence[Start]) -> set[UUID]:
         return await self._in_thread(self._start_in_database, starts)
@@ -262,9 +256,10 @@ class JobEngine:
         """
         await asyncio.sleep(max(0.0, job.slot_time - self._loop.time()))
         ledger = self._ledger(job)
-        late = slot_expired(job, self._loop.time())
+        spacing = execute.estimated_seconds(ledger.rates, job)
+        late = slot_expired(job, self._loop.time(), spacing=spacing)
         if job.cancelled or late:
-            self._report(job, Rejected(job.slot_id, job.cost, 0.0))
+            self._report(job, execute.limiter_unsent(job, spacing=spacing, missed=late))
             if late and not job.cancelled and not self._draining:
                 return None
             return execute.unsent(job, ledger.rates, cancelled=job.cancelled)
@@ -286,12 +281,13 @@ class JobEngine:
         if operation is None:
             message = f"this worker does not know {job.job.url}; it is older than the submitter: update it"
             raise ProviderError(Failure(FailureKind.REFUSED, "unsupported_url", None, message))
-        answer = await self._parts.provider.call(
+        answer = await self._parts.providers.of(job.lease).call(
             job.job.url, operation.outgoing(job.job.body), client_request_id=str(job.attempt_id)
         )
         latency = time.monotonic() - began
         reply = operation.read(job.job.body, answer.body)
         self._report(job, execute.limiter_success(job, reply.usage, answer.headers))
+        self._parts.tokens.learn(job, reply.usage)
         landed = Landed([], [])
         if reply.images:
             # Pictures may wait long for the store: nothing but the store may hold on to them.
@@ -315,13 +311,13 @@ class JobEngine:
         self._report(job, execute.limiter_failure(job, failure))
         failed = execute.failed(job, failure, latency=latency, ledger=self._ledger(job), rng=self._rng)
         if failed.pause_reason is not None:
-            await self._pause(job.lease, failed.pause_reason)
+            await self._pause(job.lease, failed.pause_reason, failure.kind)
         return failed.outcome
 
-    async def _pause(self, lease: ClaimedLease, reason: str) -> None:
+    async def _pause(self, lease: ClaimedLease, reason: str, kind: FailureKind) -> None:
         _log.error("deployment.paused", extra={"model": lease.model, "pool": lease.pool_name, "reason": reason})
         try:
-            await self._in_thread(self._parts.pause, lease, reason)
+            await self._in_thread(self._parts.pause, lease, reason, kind)
         except (SQLAlchemyError, RedisError, OSError) as error:
             # The next job to meet the same answer will pause it.
             _log.warning("deployment.pause_failed", extra={"model": lease.model, "error": str(error)})

@@ -23,6 +23,7 @@ from pressroom.providers.failures import Failure, FailureKind
 from pressroom.providers.retry import GiveUp, PauseDeployment, RetryAt, WaitForQuota, decide
 
 _LEAST_RETRY_AFTER_SECONDS = 1.0
+_DENSE_SECONDS = 0.5
 _QUOTA_FREE = (FailureKind.RATE_LIMITED, FailureKind.SLOW_DOWN, FailureKind.BILLING_STOP)
 
 
@@ -57,7 +58,7 @@ def succeeded(
         at_risk_usd=None if cost is not None else job.job.est_cost_usd,
         price_id=price_id,
         usage=reply.usage,
-        seconds=_charge(ledger.rates, reply.usage) - _estimated(ledger.rates, job),
+        seconds=_charge(ledger.rates, reply.usage) - estimated_seconds(ledger.rates, job),
         status_code=answer.status_code,
         request_id=answer.request_id,
         body=reply.body,
@@ -84,7 +85,7 @@ def failed(job: LaneJob, failure: Failure, *, latency: float, ledger: Ledger, rn
         case WaitForQuota():
             uses_attempt = False
         case PauseDeployment():
-            then = Next.FAIL if decision.fails_job else Next.QUEUE
+            then = Next.FAIL if decision.fails_job and not job.lease.routed else Next.QUEUE
             uses_attempt, pause_reason = False, decision.reason
     outcome = Outcome(
         **_identity(job),
@@ -94,7 +95,7 @@ def failed(job: LaneJob, failure: Failure, *, latency: float, ledger: Ledger, rn
         wait_seconds=wait,
         latency_seconds=latency,
         at_risk_usd=job.job.est_cost_usd if failure.possibly_billed else None,
-        seconds=-_estimated(ledger.rates, job) if then is Next.QUEUE else 0.0,
+        seconds=-estimated_seconds(ledger.rates, job) if then is Next.QUEUE else 0.0,
         status_code=failure.status_code,
         request_id=failure.request_id,
         body=failure.body if isinstance(failure.body, Mapping) and failure.status_code != 200 else None,
@@ -113,7 +114,7 @@ def unsent(job: LaneJob, rates: Rates, *, cancelled: bool) -> Outcome:
         then=Next.CANCEL if cancelled else Next.QUEUE,
         uses_attempt=False,
         sent=False,
-        seconds=-_estimated(rates, job),
+        seconds=-estimated_seconds(rates, job),
         error_code="cancelled" if cancelled else None,
         error={"code": "cancelled", "message": "The job was cancelled before its call was made."}
         if cancelled
@@ -136,6 +137,22 @@ def limiter_failure(job: LaneJob, failure: Failure) -> Settled | Rejected:
     if failure.kind is FailureKind.UNKNOWN_OUTCOME:
         return Settled(job.slot_id, job.cost, job.cost, headers)
     return Settled(job.slot_id, job.cost, Cost(1.0, 0.0, 0.0), headers)
+
+
+def limiter_unsent(job: LaneJob, *, spacing: float, missed: bool) -> Settled | Rejected:
+    """What a start time that was not used took of the pool: nothing, if it is known in time.
+
+    One that was missed is gone where calls are dense: the provider's bucket is full again at the latest after a moment,
+    and calls to make up for those that were not made would find nothing in it.
+    """
+    if missed and spacing < _DENSE_SECONDS:
+        return Settled(job.slot_id, job.cost, job.cost)
+    return Rejected(job.slot_id, job.cost, 0.0)
+
+
+def estimated_seconds(rates: Rates, job: LaneJob) -> float:
+    """Seconds of the pool that dispatch charged the job's flow for it."""
+    return rates.seconds(job.lease.token_ratio * job.job.est_tokens, job.job.est_images)
 
 
 def _identity(job: LaneJob) -> dict[str, Any]:
@@ -165,7 +182,3 @@ def _bill(job: LaneJob, usage: Usage, ledger: Ledger) -> tuple[Decimal | None, i
 
 def _charge(rates: Rates, usage: Usage) -> float:
     return rates.seconds(usage.input_tokens + usage.output_tokens, usage.images)
-
-
-def _estimated(rates: Rates, job: LaneJob) -> float:
-    return rates.seconds(job.job.est_tokens, job.job.est_images)

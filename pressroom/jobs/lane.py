@@ -6,6 +6,7 @@ Nothing polls: a lane ticks when it has jobs and the limiter said it is worth as
 import asyncio
 import heapq
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pressroom.errors import Unavailable
 from pressroom.ids import new_id
 from pressroom.jobs.lease import ClaimedLease, LeasedJob, Start
+from pressroom.jobs.server_clock import ServerClock
+from pressroom.limits.calibration import Key
 from pressroom.limits.costs import Cost
 from pressroom.limits.messages import Grant, Rejected, Settled
 from pressroom.limits.redis_limiter import RedisLimiter
@@ -28,9 +31,15 @@ _ASK_SECONDS_IN_BULK = 0.06
 _BULK_WAITING = 32
 _HEARTBEAT_SECONDS = 10.0
 _START_AHEAD_SECONDS = 0.25
+_START_AHEAD_MOST_SECONDS = 1.0
 _START_TOGETHER_SECONDS = 0.15
-_SLOT_VALID_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
+
+_LATE_SECONDS = 0.2
+_LATE_MOST_SECONDS = 2.0
+"""A call may leave so long after its start time: 0.2 s, more where calls are far apart, and twice as much with each
+start time it has missed, so that a machine which is always slow still makes its calls. What is later comes out of turn:
+processes stalled together would send all that fell due meanwhile at once, into a bucket that holds half a second."""
 
 _log = logging.getLogger("pressroom.lane")
 
@@ -42,6 +51,9 @@ class LaneJob:
     job: LeasedJob
     lease: ClaimedLease
     cost: Cost
+    """What the limiter is asked for: the tokens that calls like this one were seen to take."""
+    key: Key = (0, "", "plain")
+    """Under what its tokens are learned."""
     attempt_id: UUID = field(default_factory=new_id)
     slot_id: str = ""
     slot_time: float = 0.0
@@ -52,6 +64,8 @@ class LaneJob:
     started: bool = False
     """Whether it is `running` and on the books; then it only needs a start time that is not missed."""
     arrival: int = 0
+    misses: int = 0
+    """Start times that came and went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,10 @@ class Lane:
         self._ask_at = 0.0
         self._report_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._start_ahead = _START_AHEAD_SECONDS
+        self._start_seconds = 0.0
+        self._ticking = False
+        self._server_clock = ServerClock()
 
     def add(self, jobs: Sequence[LaneJob]) -> None:
         """Queue jobs for start times."""
@@ -97,8 +115,9 @@ class Lane:
         self._wake.set()
 
     def again(self, job: LaneJob) -> None:
-        """A started job missed its start time, because the database was slow: it gets another before all others."""
+        """A started job missed its start time: it gets another before all others."""
         job.reported = False
+        job.misses += 1
         self._return_to_head([job])
 
     def find(self, job_ids: Collection[UUID]) -> list[LaneJob]:
@@ -161,8 +180,9 @@ class Lane:
             now = loop.time()
             self._start_due(now)
             if self._should_tick(now):
-                await self._tick(loop)
-                continue
+                # Beside the loop: an answer that takes long must not make late what has its start time.
+                self._ticking = True
+                self._spawn(self._tick(loop))
             self._wake.clear()
             try:
                 async with asyncio.timeout(max(0.0, self._next_event() - now)):
@@ -171,6 +191,8 @@ class Lane:
                 pass
 
     def _should_tick(self, now: float) -> bool:
+        if self._ticking:
+            return False
         if self._can_ask() and now >= self._ask_at:
             return True
         reports = bool(self._settled or self._rejected)
@@ -180,11 +202,13 @@ class Lane:
         return bool(self.waiting) and self._doors.free_calls() > 0
 
     def _next_event(self) -> float:
-        times = [self._report_at + (0.0 if self._settled or self._rejected else _HEARTBEAT_SECONDS)]
-        if self._can_ask():
-            times.append(self._ask_at)
+        times = [math.inf]
+        if not self._ticking:
+            times.append(self._report_at + (0.0 if self._settled or self._rejected else _HEARTBEAT_SECONDS))
+            if self._can_ask():
+                times.append(self._ask_at)
         if self._granted:
-            times.append(self._granted[0][0] - _START_AHEAD_SECONDS)
+            times.append(self._granted[0][0] - self._start_ahead)
         return min(times)
 
     async def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -194,6 +218,7 @@ class Lane:
         self._asking = len(asked)
         settled, self._settled = self._settled, []
         rejected, self._rejected = self._rejected, []
+        sent = loop.time()
         try:
             grant = await self._limiter.tick(
                 self.pool, self._worker, settled=settled, rejected=rejected, acquire=[job.cost for job in asked]
@@ -202,8 +227,11 @@ class Lane:
             self._tick_failed(asked, error, loop.time())
             return
         finally:
-            self._asking = 0
-        self._take_grant(grant, asked, loop.time())
+            self._asking, self._ticking = 0, False
+            self._wake.set()
+        received = loop.time()
+        answered = self._server_clock.answered_at(server=grant.server_seconds, sent=sent, received=received)
+        self._take_grant(grant, asked, answered)
 
     def _tick_failed(self, asked: Sequence[LaneJob], error: Exception, now: float) -> None:
         """The limiter object keeps what it was told and tells it again: only the jobs are ours to keep."""
@@ -216,6 +244,7 @@ class Lane:
         self._ask_at = self._report_at = now + _RETRY_SECONDS
 
     def _take_grant(self, grant: Grant, asked: Sequence[LaneJob], now: float) -> None:
+        """`now` is when the limiter answered, which may have been a while ago."""
         for job, offset, slot_id in zip(asked, grant.slots, grant.slot_ids, strict=False):
             job.slot_id, job.slot_time = slot_id, now + offset
             self._grants += 1
@@ -243,9 +272,9 @@ class Lane:
 
     def _start_due(self, now: float) -> None:
         """Start what is due, and with it what is due soon: at a steady pace every job would be a transaction else."""
-        if not self._granted or self._granted[0][0] > now + _START_AHEAD_SECONDS:
+        if not self._granted or self._granted[0][0] > now + self._start_ahead:
             return
-        until = now + _START_AHEAD_SECONDS + _START_TOGETHER_SECONDS
+        until = now + self._start_ahead + _START_TOGETHER_SECONDS
         due: list[LaneJob] = []
         while self._granted and self._granted[0][0] <= until:
             due.append(heapq.heappop(self._granted)[2])
@@ -261,6 +290,7 @@ class Lane:
         for job in jobs:
             job.start_asked = True
         self._starting += len(jobs)
+        began = asyncio.get_running_loop().time()
         try:
             started = await self._doors.start([Start(j.job.id, j.lease.id, j.attempt_id) for j in jobs])
         except SQLAlchemyError as error:
@@ -272,6 +302,7 @@ class Lane:
             return
         finally:
             self._starting -= len(jobs)
+            self._start_took(asyncio.get_running_loop().time() - began)
         for job in jobs:
             if job.attempt_id in started:
                 job.started = True
@@ -279,6 +310,11 @@ class Lane:
             else:
                 self._give_back_slot(job)
             self._doors.left(job)
+
+    def _start_took(self, seconds: float) -> None:
+        """A slow database is asked earlier."""
+        self._start_seconds = max(seconds, 0.9 * self._start_seconds)
+        self._start_ahead = min(_START_AHEAD_MOST_SECONDS, max(_START_AHEAD_SECONDS, 1.5 * self._start_seconds))
 
     def _return_to_head(self, jobs: Sequence[LaneJob]) -> None:
         # Several starts may have failed together, and come back in any order.
@@ -299,6 +335,8 @@ class Lane:
             _log.error("lane.task_failed", exc_info=error, extra={"pool": self.pool})
 
 
-def slot_expired(job: LaneJob, now: float) -> bool:
-    """Whether the start time is so long past that the call would come out of turn."""
-    return now > job.slot_time + _SLOT_VALID_SECONDS
+def slot_expired(job: LaneJob, now: float, *, spacing: float) -> bool:
+    """Whether the start time is so long past that the call would come out of turn. `spacing`: the job's own share of
+    the pool's time, in seconds."""
+    valid = max(_LATE_SECONDS, min(spacing / 2, 1.0)) * 2.0**job.misses
+    return now > job.slot_time + min(valid, _LATE_MOST_SECONDS)

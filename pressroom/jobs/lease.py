@@ -24,8 +24,11 @@ _CLAIM = text(
     WHERE l.id = :lease AND (l.worker_id IS NULL OR (:again AND l.worker_id = :worker))
       AND d.id = l.deployment_id AND p.id = l.pool_id
       AND w.id = :worker AND w.gave_up_at IS NULL
-    RETURNING l.pool_id, l.deployment_id, d.model, d.base_url, d.is_sandbox, p.name AS pool_name,
-      p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch
+    RETURNING l.pool_id, l.deployment_id, d.model, d.base_url, d.is_sandbox, d.token_ratio, p.name AS pool_name,
+      p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch, d.account, d.api_key_env,
+      EXISTS (SELECT 1 FROM routes r JOIN routes o ON o.model = r.model
+        AND o.project_id IS NOT DISTINCT FROM r.project_id AND o.deployment_id <> r.deployment_id
+        WHERE r.deployment_id = d.id) AS routed
     """
 )
 
@@ -129,6 +132,12 @@ class ClaimedLease:
     limit_layers: tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
     limiter_epoch: str | None
     jobs: Sequence[LeasedJob]
+    token_ratio: float = 1.0
+    """By which dispatch multiplied the estimated tokens of these jobs."""
+    account: str = ""
+    api_key_env: str | None = None
+    routed: bool = False
+    """Whether a route names other deployments that may serve the model too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,10 @@ def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: boo
         limit_layers=(row.explicit_limits, row.learned_limits, row.catalog_limits),
         limiter_epoch=row.limiter_epoch,
         jobs=jobs,
+        token_ratio=row.token_ratio,
+        account=row.account,
+        api_key_env=row.api_key_env,
+        routed=row.routed,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from pressroom.jobs.lease import ClaimedLease
 from pressroom.jobs.rates import Rates, effective_limits, pool_limits
@@ -15,6 +15,14 @@ from pressroom.limits.pool_limits import PoolLimits
 _RUNNING = text(
     "SELECT count(*) FROM jobs j JOIN leases l ON l.id = j.lease_id JOIN pools p ON p.id = l.pool_id"
     " WHERE p.name = :pool AND j.state = 'running'"
+)
+
+# Limits that another process learned meanwhile stay, unless this one learned another value of the same.
+_STORE = text(
+    """
+    UPDATE pools SET limiter_epoch = coalesce(:epoch, limiter_epoch),
+      learned_limits = learned_limits || CAST(:learned AS jsonb) WHERE name = :pool
+    """
 )
 
 # A rolling day from daily rows: all of today and the part of yesterday that is less than a day ago.
@@ -42,13 +50,18 @@ class PoolStates:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._unwritten: set[str] = set()
 
     def saw(self, lease: ClaimedLease) -> None:
         """Remember what a claim read of its pool."""
         known = self._known.get(lease.pool_name)
-        rates = Rates.of(effective_limits(*lease.limit_layers))
+        explicit, learned, catalog = lease.limit_layers
         epoch = lease.limiter_epoch or (known.epoch if known is not None else None)
-        self._known[lease.pool_name] = _Known(lease.limit_layers, epoch, rates)
+        if known is not None and lease.pool_name in self._unwritten:
+            # What the books say is older than what they have not been told yet.
+            learned, epoch = known.layers[1], known.epoch
+        rates = Rates.of(effective_limits(explicit, learned, catalog))
+        self._known[lease.pool_name] = _Known((explicit, learned, catalog), epoch, rates)
 
     def names(self) -> list[str]:
         """All pools seen so far."""
@@ -66,36 +79,40 @@ class PoolStates:
         """The life of the limiter's state last seen, None for a pool that never had any."""
         return self._known[pool].epoch
 
-    def epoch_changed(self, pool: str, epoch: str) -> bool:
-        """Note the epoch of a grant; True when it is a new one, which must be stored."""
+    def epoch_seen(self, pool: str, epoch: str) -> None:
+        """Note the epoch of a grant; a new one is stored with the next `store`."""
         known = self._known[pool]
-        changed = known.epoch != epoch
-        known.epoch = epoch
-        return changed
+        if known.epoch != epoch:
+            known.epoch = epoch
+            self._unwritten.add(pool)
 
-    def learned_changed(self, pool: str, learned: Mapping[str, float]) -> bool:
-        """Note limits read from headers; True when that changes those stored.
+    def learned(self, pool: str, learned: Mapping[str, float]) -> None:
+        """Note what the limiter learned (limits, burst); what is new is stored with the next `store`.
 
-        A limiter that lost its state knows none until the next headers, and does not make us forget ours.
+        A limiter that lost its state knows nothing until the next headers, and does not make us forget what we know.
         """
         known = self._known[pool]
         merged = {**known.layers[1], **learned}
         if merged == dict(known.layers[1]):
-            return False
+            return
         known.layers = (known.layers[0], merged, known.layers[2])
         known.rates = Rates.of(effective_limits(*known.layers))
-        return True
+        self._unwritten.add(pool)
 
-    @staticmethod
-    def store_epoch(conn: Connection, pool: str, epoch: str) -> None:
-        """So that a process that starts later knows lost state from a new pool."""
-        conn.execute(text("UPDATE pools SET limiter_epoch = :epoch WHERE name = :pool"), {"pool": pool, "epoch": epoch})
+    def store(self, database: Engine) -> None:
+        """Write what is new, so that neither a flush nor a restart learns it again. Raises what a lost database raises.
 
-    def store_learned(self, conn: Connection, pool: str) -> None:
-        """So that a flush or a restart does not learn the limits again."""
-        learned = self._known[pool].layers[1]
-        query = text("UPDATE pools SET learned_limits = CAST(:learned AS jsonb) WHERE name = :pool")
-        conn.execute(query, {"pool": pool, "learned": orjson.dumps(dict(learned)).decode()})
+        What could not be written is tried again with the next call: to a process that starts later, a pool without an
+        epoch is a new one, and would get its full rate at once after a flush.
+        """
+        for pool in sorted(self._unwritten):
+            known = self._known[pool]
+            epoch, learned = known.epoch, known.layers[1]
+            bound = {"pool": pool, "epoch": epoch, "learned": orjson.dumps(dict(learned)).decode()}
+            with database.begin() as conn:
+                conn.execute(_STORE, bound)
+            if (known.epoch, known.layers[1]) == (epoch, learned):
+                self._unwritten.discard(pool)
 
     @staticmethod
     def running(conn: Connection, pool: str) -> int:

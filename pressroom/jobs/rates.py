@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pressroom.limits.pool_limits import PoolLimits
+from pressroom.limits.pool_limits import SETTINGS, PoolLimits
 
 _LEAST_AHEAD = 16
 _AHEAD_PER_CALL = 8
+_BURST = "burst_seconds"
 
 DIMENSIONS = ("rpm", "tpm", "ipm", "rpd", "tpd", "concurrency")
 
@@ -21,12 +22,16 @@ def effective_limits(*layers: Mapping[str, Any]) -> dict[str, float]:
 
 
 def pool_limits(explicit: Mapping[str, Any], *guesses: Mapping[str, Any]) -> PoolLimits:
-    """The limiter's view of the layers: `explicit` always wins, the guesses may be overruled by response headers."""
-    return _limits(explicit).over(_limits(effective_limits(*guesses)))
+    """The limiter's view of the layers: `explicit` always wins, the guesses may be overruled by response headers.
+
+    A burst that was learned is one of the guesses, and holds where nobody set one.
+    """
+    burst = next((layer[_BURST] for layer in guesses if layer.get(_BURST) is not None), None)
+    return _limits(explicit).over(_limits({**effective_limits(*guesses), _BURST: burst}))
 
 
 def _limits(layer: Mapping[str, Any]) -> PoolLimits:
-    known = {name: layer[name] for name in (*DIMENSIONS, "burst_seconds") if layer.get(name) is not None}
+    known = {name: layer[name] for name in (*DIMENSIONS, *SETTINGS) if layer.get(name) is not None}
     if "concurrency" in known:
         known["concurrency"] = int(known["concurrency"])
     return PoolLimits(**known)

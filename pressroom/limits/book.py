@@ -62,4 +62,5 @@ class WorkerBook:
             poll_after=reply.poll_after,
             paused_for=reply.paused_for,
             epoch=reply.epoch,
+            server_seconds=reply.now_us / 1e6,
         )

@@ -3,7 +3,7 @@
 The limiter is asked for the expected tokens of a call instead of the estimate, which counts every output token that a
 request allows. Money is never touched by this: budgets reserve the upper bound.
 
-Arithmetic only, and the reading and writing of the table `calibrations`; `pressroom/jobs/learning.py` lives with it.
+Arithmetic, and the reading and writing of the table `calibrations`. A process keeps its part in jobs/token_book.py.
 """
 
 import math
@@ -56,6 +56,14 @@ class Seen:
         self.actual += actual
         self.output_tokens += output_tokens
         self.bins[_bin(actual / estimated)] += 1.0
+
+    def include(self, other: "Seen") -> None:
+        """Calls that were added up elsewhere."""
+        self.calls += other.calls
+        self.estimated += other.estimated
+        self.actual += other.actual
+        self.output_tokens += other.output_tokens
+        self.bins = [own + one for own, one in zip(self.bins, other.bins, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +127,14 @@ def read_learned(conn: Connection, deployments: Sequence[int]) -> dict[tuple[Key
     return {((row.deployment_id, row.url, row.kind), row.project_id): _read(row) for row in rows}
 
 
-def merge_seen(
-    conn: Connection, seen: Mapping[tuple[Key, UUID | None], Seen]
-) -> dict[tuple[Key, UUID | None], Learned]:
-    """Add what this process saw to the rows, and return those as they are now. Rows are locked in order of their id.
+def merge_seen(conn: Connection, seen: Mapping[tuple[Key, UUID | None], Seen]) -> None:
+    """Add what this process saw to the rows, which are locked in order of their id.
 
     Also moves `deployments.token_ratio`, by which dispatch expects a job's tokens.
     """
     keys = sorted(seen, key=lambda one: (one[0], str(one[1] or "")))
     if not keys:
-        return {}
+        return
     bound: dict[str, Any] = {
         "deployments": [key[0] for key, _ in keys],
         "urls": [key[1] for key, _ in keys],
@@ -158,7 +164,6 @@ def merge_seen(
         _move_token_ratio(
             conn, deployment, [one for (key, project), one in seen.items() if project is None and key[0] == deployment]
         )
-    return merged
 
 
 def clamped(ratio: float) -> float:

@@ -59,6 +59,8 @@ class Grant:
     poll_after: float
     paused_for: float
     epoch: str
+    server_seconds: float = 0.0
+    """The server's clock when it answered."""
 
     @property
     def paused(self) -> bool:
