@@ -77,7 +77,8 @@ def test_two_outcomes_of_a_job_under_one_lease_in_one_group_end_it_once(desk: De
     """However the second came about: the attempt on the books decides, and the other moves nothing."""
     jobs, attempts, _ = desk.run(3)
     booked = [success(job, attempts[job.id]) for job in jobs]
-    strays = [kind(job, new_id()) for kind, job in zip((success, refusal, unsent), jobs, strict=True)]
+    kinds: list[Kind] = [success, refusal, unsent]
+    strays = [kind(job, new_id()) for kind, job in zip(kinds, jobs, strict=True)]
 
     settled = desk.settle(*(strays + booked if stray_first else booked + strays))
 
