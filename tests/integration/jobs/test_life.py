@@ -263,7 +263,7 @@ def test_a_job_that_the_engine_does_not_know_of_runs_again(
 def test_a_lease_of_which_two_messages_came_during_an_outage_is_worked_on_once(
     system: System, start: Callable[[], Life], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second's claim fails without an answer: it may have been made, so it is granted when it is asked for again."""
+    """The second's claim fails without an answer: it may have been made, so it is granted when it asks again."""
     monkeypatch.setattr("worker.heartbeat._COMPARE_SECONDS", 0.2)
     system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": 1.5}})
     with redis.Redis.from_url(system.base_environment["PRESSROOM_REDIS_URL"]) as client:
