@@ -25,6 +25,7 @@ _ERROR_TYPE: dict[Dimension, str] = {
     "concurrent": "requests",
 }
 DAY_SECONDS = 86_400.0
+_FORGIVEN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,22 @@ class Account:
                     for bucket in meter.buckets():
                         bucket.take(now, token_difference)
 
+    def forgive(self, now: float, stalled_seconds: float) -> None:
+        """The sandbox stood still so long: calls that queued up meanwhile came in time."""
+        for meter in self._meters:
+            for bucket in meter.buckets():
+                bucket.forgive(now, stalled_seconds, _FORGIVEN_SECONDS)
+
+    def take_over(self, former: "Account", now: float) -> None:
+        """Go on where the same account stood under other limits: buckets are as full as they were, in shares of 1."""
+        self.in_flight = former.in_flight
+        meters = {meter.dimension: meter for meter in former._meters}
+        for meter in self._meters:
+            if (old := meters.get(meter.dimension)) is not None:
+                meter.announced.level = meter.announced.capacity * old.announced.share_at(now)
+                if meter.quantum is not None and old.quantum is not None:
+                    meter.quantum.level = meter.quantum.capacity * old.quantum.share_at(now)
+
     def headers(self, now: float) -> list[tuple[str, str]]:
         """The x-ratelimit headers at `now`. There are none for images: the provider documents none."""
         headers: list[tuple[str, str]] = []
@@ -156,7 +173,7 @@ class Account:
             if name is None:
                 continue
             bucket = meter.announced
-            level = bucket.level_at(now)
+            level = min(bucket.capacity, bucket.level_at(now))
             headers.append((f"x-ratelimit-limit-{name}", f"{bucket.capacity:.0f}"))
             headers.append((f"x-ratelimit-remaining-{name}", str(max(0, int(level + 1e-9)))))
             headers.append((f"x-ratelimit-reset-{name}", go_duration((bucket.capacity - level) / bucket.rate)))
@@ -206,11 +223,17 @@ class Accounts:
         return account
 
     def reconfigure(self, config: Config) -> None:
-        """Accounts whose limits stay as they were keep their levels; the others start full."""
+        """Accounts whose limits stay as they were keep their levels; the others stay as full as they were."""
         self._config = config
         for group, account in list(self._accounts.items()):
             if self._terms(group) != (account.limits, account.foreign):
-                self._renew(group)
+                del self._accounts[group]
+                self.of(group).take_over(account, self._clock())
+
+    def forgive(self, stalled_seconds: float) -> None:
+        """Let every account take at once what came while the sandbox stood still."""
+        for account in self._accounts.values():
+            account.forgive(self._clock(), stalled_seconds)
 
     def refill(self) -> None:
         """Fill every bucket."""

@@ -16,6 +16,9 @@ class Bucket:
     foreign: float = 0.0
     level: float = 0.0
     updated: float = 0.0
+    spare: float = 0.0
+    """Units that it may hold beyond its capacity until `spare_until`."""
+    spare_until: float = 0.0
 
     @classmethod
     def full(cls, rate: float, capacity: float, *, foreign: float = 0.0, now: float = 0.0) -> "Bucket":
@@ -37,8 +40,20 @@ class Bucket:
             elapsed -= debt_seconds
             level = 0.0
         level += elapsed * (self.rate - self.foreign)
-        self.level = min(self.capacity, max(0.0, level))
+        most = self.capacity + self.spare if self.spare and now <= self.spare_until else self.capacity
+        self.level = min(most, max(0.0, level))
         return self.level
+
+    def forgive(self, now: float, stalled_seconds: float, within_seconds: float) -> None:
+        """Nobody was served for so long until `now`: what would have been taken meanwhile may be taken at once."""
+        self.level_at(now - stalled_seconds)
+        self.spare = stalled_seconds * self.rate
+        self.spare_until = now + within_seconds
+        self.level_at(now)
+
+    def share_at(self, now: float) -> float:
+        """How full it is at `now`, of 1; below 0 in debt."""
+        return self.level_at(now) / self.capacity
 
     def wait(self, now: float, cost: float) -> float:
         """Seconds until `cost` fits; a cost above the capacity fits a full bucket and leaves it in debt."""

@@ -97,13 +97,16 @@ async def serve(config: Config, listener: socket.socket, *, port_file: Path | No
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    app = App(Provider(config))
+    provider = Provider(config)
+    app = App(provider)
+    beating = asyncio.create_task(provider.beat())
     connections: set[Connection] = set()
     server = await loop.create_server(lambda: Connection(app, connections), sock=listener, backlog=BACKLOG)
     _announce(listener, port_file)
     try:
         await (stop.wait() if parent_pid is None else _stopped_or_orphaned(stop, parent_pid))
     finally:
+        beating.cancel()
         server.close()
         for connection in list(connections):
             connection.abort()

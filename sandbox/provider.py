@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import math
 import random
 import secrets
 import time
@@ -28,6 +29,8 @@ from sandbox.stats import Call, Stats
 
 SANDBOX_HEADER = ("x-sandbox", "pressroom")
 _ACCOUNT_KEY = "sandbox-"
+_BEAT_SECONDS = 0.02
+_STALL_SECONDS = 0.05
 _INLINE_PIXELS = 512 * 512  # up to here (about 1.5 ms) drawing is cheaper than handing over to a thread
 URL_EXPIRED = (
     b'<?xml version="1.0" encoding="utf-8"?><Error><Code>AuthenticationFailed</Code><Message>Server failed to '
@@ -61,14 +64,30 @@ class Provider:
         self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
         self._accounts = Accounts(config, clock)
         self._ids = (secrets.token_hex(8), iter(range(1, 2**62)))
+        self._beat_at = math.inf
         self._prepare(config)
+
+    async def beat(self) -> None:
+        """For ever: notice when this process stood still. Callers are not refused for it."""
+        while True:
+            self._notice_stall()
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    def _notice_stall(self) -> None:
+        now = self.clock()
+        stalled = now - self._beat_at - _BEAT_SECONDS
+        self._beat_at = now
+        if stalled > _STALL_SECONDS:
+            self._accounts.forgive(stalled)
+            self.stats.stalls += 1
+            self.stats.stalled_seconds += stalled
 
     def _prepare(self, config: Config) -> None:
         self._faults = FaultBook(config.faults, config.seed)
         self._latencies = random.Random(config.seed)
 
     def reconfigure(self, config: Config) -> None:
-        """Use another configuration. Accounts whose limits stay keep their levels, others start full."""
+        """Use another configuration. Accounts stay as full as they were, also under other limits."""
         changed_faults = config.faults != self.config.faults or config.seed != self.config.seed
         self.config = config
         if changed_faults:
@@ -90,6 +109,8 @@ class Provider:
 
     async def answer(self, endpoint: CallEndpoint, request: Request) -> Reply:
         """One API call from its bytes to its answer; counted whatever happens."""
+        if self.clock() - self._beat_at > _STALL_SECONDS:
+            self._notice_stall()
         started = self.clock()
         digest = hashlib.sha256(request.body).digest()[:16]
         call = Call(time.time(), self.request_id(), endpoint, request.header(b"x-client-request-id"), digest)

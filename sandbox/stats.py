@@ -112,6 +112,9 @@ class Stats:
         self.models: dict[str, Tally] = {}
         self.accounts: dict[str, Tally] = {}
         """Of models under an account of its own, as `model@account`."""
+        self.stalls = 0
+        self.stalled_seconds = 0.0
+        """Times that this process stood still for 50 ms or more, and for how long in all: its machine was too busy."""
         self._calls: deque[Call] = deque(maxlen=keep_calls)
         self._faults: Counter[str] = Counter()
         self._sent: Counter[bytes] = Counter()
@@ -179,6 +182,7 @@ class Stats:
             "totals": self.total.as_json(),
             "models": {name: tally.as_json() for name, tally in sorted(self.models.items())},
             "accounts": {name: tally.as_json() for name, tally in sorted(self.accounts.items())},
+            "stalls": {"count": self.stalls, "seconds": round(self.stalled_seconds, 3)},
             "faults": dict(self._faults),
             "requests": {
                 **_repeats(self._sent, bytes.hex),
