@@ -8,7 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from models.job import PARKED_UNTIL
+from pressroom.jobs.budgets import BudgetRow, budgets_of
 from pressroom.jobs.workers import alive
+from pressroom.money.budgets import dollars
+
+_PARKED_UNTIL = datetime.fromisoformat(PARKED_UNTIL)
 
 COUNTED = 10_000
 """Places in a queue are told up to here: telling the millionth would read a million rows."""
@@ -27,8 +32,10 @@ _PLACES = text(
 )
 
 COLUMNS = """
-    j.flow_id, d.paused_at IS NOT NULL AS deployment_paused, d.pause_reason AS deployment_reason,
+    j.flow_id, d.account, d.paused_at IS NOT NULL AS deployment_paused, d.pause_reason AS deployment_reason,
+    d.retry_at AS deployment_retry_at,
     p.paused_at IS NOT NULL AS pool_paused, p.pause_reason AS pool_reason, p.name AS pool, f.paused AS flow_paused,
+    f.blocked_by, j.waiting_budget_id,
     clock_timestamp() AS read_at
 """
 JOINS = "JOIN pools p ON p.id = d.pool_id JOIN flows f ON f.id = j.flow_id"
@@ -36,32 +43,54 @@ JOINS = "JOIN pools p ON p.id = d.pool_id JOIN flows f ON f.id = j.flow_id"
 
 _TAKEN_OUT = (
     "flow_id",
+    "account",
     "deployment_paused",
     "deployment_reason",
+    "deployment_retry_at",
     "pool_paused",
     "pool_reason",
     "pool",
     "flow_paused",
+    "blocked_by",
+    "waiting_budget_id",
     "read_at",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Queues:
-    """Whether anybody works, and the places of jobs that are next in turn."""
+    """Whether anybody works, the places of jobs that are next in turn, and the budgets that hold some up, by id."""
 
     workers: bool
     places: Mapping[UUID, int]
+    budgets: Mapping[int, BudgetRow]
 
 
 def with_reasons(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with `waiting_because` in the place of COLUMNS; null for jobs that are not queued. Two more queries."""
+    """The rows with `waiting_because` in the place of COLUMNS; null for jobs that are not queued. Two more queries.
+
+    `run_at` is null for a job that waits for money: nobody knows when it comes.
+    """
     queued = [row for row in rows if row["state"] == "queued"]
-    queues = _read_queues(conn, queued) if queued else _Queues(True, {})
-    return [
-        {name: value for name, value in row.items() if name not in _TAKEN_OUT} | {"waiting_because": _why(row, queues)}
-        for row in rows
-    ]
+    queues = _read_queues(conn, queued) if queued else _Queues(True, {}, {})
+    return [_told(row, _why(row, queues)) for row in rows]
+
+
+def _told(row: Mapping[str, Any], why: str | None) -> dict[str, Any]:
+    shown = {name: value for name, value in row.items() if name not in _TAKEN_OUT} | {"waiting_because": why}
+    return shown | {"run_at": None} if _is_parked(row) else shown
+
+
+def _is_parked(row: Mapping[str, Any]) -> bool:
+    return row["waiting_budget_id"] is not None and row["run_at"] == _PARKED_UNTIL
+
+
+def _budget(row: Mapping[str, Any]) -> int | None:
+    """The budget that holds the job up."""
+    if _is_parked(row):
+        return int(row["waiting_budget_id"])
+    found: int | None = row["blocked_by"]
+    return found if row["run_at"] is None else None
 
 
 def _read_queues(conn: Connection, queued: Sequence[Mapping[str, Any]]) -> _Queues:
@@ -69,7 +98,8 @@ def _read_queues(conn: Connection, queued: Sequence[Mapping[str, Any]]) -> _Queu
     flows = sorted({row["flow_id"] for row in ready})
     bound = {"flows": flows, "jobs": [row["id"] for row in ready], "counted": COUNTED}
     places = {row.id: row.place for row in conn.execute(_PLACES, bound)} if ready else {}
-    return _Queues(bool(alive(conn)), places)
+    budgets = {id_: bool(row["is_sandbox"]) for row in queued if (id_ := _budget(row)) is not None}
+    return _Queues(bool(alive(conn)), places, {row.id: row for row in budgets_of(conn, budgets)})
 
 
 def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
@@ -79,11 +109,14 @@ def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
     if row["deadline"] is not None and row["deadline"] <= now:
         return "its deadline has passed: it is about to expire"
     if row["deployment_paused"]:
-        return f"{row['model']} is paused: {row['deployment_reason'] or 'no reason given'}"
+        return _stopped(row, now)
     if row["pool_paused"]:
         return f"the limit group {row['pool']} is paused: {row['pool_reason'] or 'no reason given'}"
     if row["flow_paused"]:
         return "its project's jobs of this class are paused"
+    budget = queues.budgets.get(_budget(row) or 0)
+    if budget is not None:
+        return _without_money(row, budget)
     if row["run_at"] is not None and row["run_at"] > now:
         return f"retry after {row['error_code']}" if row["error_code"] else "its time has not come"
     if not queues.workers:
@@ -94,3 +127,21 @@ def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
     if place is None:
         return f"more than {COUNTED:,} jobs are before it"
     return "next in turn" if place == 1 else "1 job is before it" if place == 2 else f"{place - 1:,} jobs are before it"
+
+
+def _stopped(row: Mapping[str, Any], now: datetime) -> str:
+    where = f" ({row['account']})" if row["account"] else ""
+    said = f"{row['model']}{where} is paused: {row['deployment_reason'] or 'no reason given'}"
+    if row["deployment_retry_at"] is None:
+        return said
+    seconds = (row["deployment_retry_at"] - now).total_seconds()
+    return f"{said}; tried again {f'in {seconds:.0f} s' if seconds >= 1 else 'now'}"
+
+
+def _without_money(row: Mapping[str, Any], budget: BudgetRow) -> str:
+    if row["est_cost_usd"] > budget.cap_usd:
+        return (
+            f"it may cost {dollars(row['est_cost_usd'])}, more than the whole {budget.name} "
+            f"({dollars(budget.cap_usd)}): it starts when that is raised"
+        )
+    return f"waits for money: {budget.name}: {budget.used}"

@@ -32,13 +32,14 @@ def cancels_asked(conn: Connection, worker_id: UUID) -> list[UUID]:
 
 
 def stopped_leases(conn: Connection, worker_id: UUID) -> list[UUID]:
-    """Leases held here with jobs that wait for a deployment, or a pool, which was stopped since.
+    """Leases held here of a deployment, or a pool, that was stopped since: what is not called must wait elsewhere.
 
-    Those by which a breaker tries whether the deployment is well again are not among them.
+    A job that is started and missed its start time is such a job too, so `waiting` does not tell. Leases by which a
+    breaker tries whether the deployment is well again are not among them.
     """
     query = text(
         "SELECT l.id FROM leases l JOIN deployments d ON d.id = l.deployment_id JOIN pools p ON p.id = l.pool_id"
-        " WHERE l.worker_id = :id AND l.waiting > 0"
+        " WHERE l.worker_id = :id"
         " AND (d.paused_at IS NOT NULL AND l.id <> ALL(d.probe_leases) OR p.paused_at IS NOT NULL)"
     )
     return list(conn.execute(query, {"id": worker_id}).scalars())

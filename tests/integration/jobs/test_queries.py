@@ -152,7 +152,7 @@ def test_a_queued_job_says_why_it_waits(conn: Connection, redis_url: str) -> Non
     ]
     assert queries.find_job(conn, DEFAULT_PROJECT_ID, third).job.waiting_because == "2 jobs are before it"
 
-    conn.execute(text("UPDATE deployments SET paused_at = NULL"))
+    conn.execute(text("UPDATE deployments SET paused_at = NULL, stop_kind = NULL"))
     conn.execute(text("UPDATE pools SET paused_at = now(), pause_reason = 'tea' WHERE name LIKE '%gpt-4o-mini'"))
     assert "gpt-4o-mini is paused: tea" in (reasons()[4] or "")
     cancel(conn, mine)
