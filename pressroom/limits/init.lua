@@ -7,7 +7,7 @@ local state, loaded = load_state()
 if state.base then return {0, state.ep} end
 local now_us = clock_us(ARGV[2])
 state = {base = now_us, ep = string.format('e%.0f', now_us), gt = 0, pause = 0, poll = 0, sp = 0, cut = -1,
-         granted = 0, rejected = 0, a1 = 0, a2 = 0, a3 = 0, m = 1, mt = 0, bz = 0, gl = 0, rx = 0, tT = 0, wT = GROW_S}
+         granted = 0, rejected = 0, a1 = 0, a2 = 0, a3 = 0, m = 1, mt = 0, bz = 0, gl = 0, ls = 0, rx = 0, tT = 0, wT = GROW_S}
 if request.learned_burst >= 0 then state.lT = request.learned_burst end
 if request.lost then state.cold = 0 end
 apply_limits(state, request.limits, 0)

@@ -36,8 +36,12 @@ local function floor_of(state, f)
   return least
 end
 
+-- What the next call would find above the floor: it starts after the last that was granted, and what is in flight will
+-- turn out to cost so much more (or less) than charged.
 local function credit_of(state, f, in_flight)
-  return state[f.l] - math.max(0, in_flight * state[f.e]) - floor_of(state, f)
+  local lead = math.max(0, state.ls - state.gt)
+  local level = state[f.l] - in_flight * state[f.e] + (state[f.Q] - foreign(state, f)) * lead
+  return math.min(level, state[f.C]) - floor_of(state, f)
 end
 
 -- Units a second that a minute's dimension may take now.
@@ -115,7 +119,7 @@ end
 local function left_of(state, entry, headers, in_flight)
   local quota = headers ~= 0 and headers[entry.unit] or 0
   if quota ~= 0 and quota[1] == state[entry.f.C] then return quota[2] end
-  return state[entry.f.l] - math.max(0, in_flight * state[entry.f.e])
+  return state[entry.f.l] - in_flight * state[entry.f.e]
 end
 
 -- What a refusal says about buckets; returns for how long to rest. `cut`: it is the first of its second.

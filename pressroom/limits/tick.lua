@@ -171,7 +171,7 @@ for _, item in ipairs(request.settled) do
           if S[f.z] < 0.5 then S[f.z] = 0 end
         end
         if actual ~= estimate then owe(entry, actual - estimate) end
-        S[f.e] = S[f.e] + 0.05 * (actual - estimate - S[f.e])
+        S[f.e] = S[f.e] + 0.01 * (actual - estimate - S[f.e])
       end
     end
   end
@@ -255,6 +255,7 @@ local function try(cost)
   for unit = 1, 3 do
     if cost[unit] ~= 0 then account(unit, cost[unit]) end
   end
+  S.ls = math.max(S.ls, slot)
   S.sp = S.sp == 0 and spacing or S.sp + 0.05 * (spacing - S.sp)
   return slot, slot
 end
