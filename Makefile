@@ -10,7 +10,7 @@ JUNIT := out/junit
 CODE := $(wildcard api cli worker pressroom models migrations sandbox tests benchmarks examples tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint types contracts drift compose locks docs docs-check check bench lock format clean
+.PHONY: help install demo test slow lint types contracts drift compose locks docs docs-check check bench lock lock-rivals format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -73,6 +73,11 @@ lock: $(INSTALLED) ## write the locks anew after a change to pyproject.toml (UPG
 	$(LOCK) $(UPGRADE) pyproject.toml --extra sandbox --output-file requirements/runtime.txt
 	$(LOCK) $(UPGRADE) --group build --output-file requirements/build.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra local --group dev --output-file requirements/dev.txt
+
+lock-rivals: $(INSTALLED) ## write the locks of what `python -m benchmarks rivals` compares with
+	for rival in oaib curator sdk celery; do \
+	  $(LOCK) $(UPGRADE) requirements/rivals-$$rival.in --output-file requirements/rivals-$$rival.txt || exit 1; \
+	done
 
 clean: ## remove what was installed, built and cached; data in .pressroom stays
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

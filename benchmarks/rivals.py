@@ -47,7 +47,7 @@ def main() -> None:
     with _rigs(options.at_once) as rigs:
         outcomes = _run_all(rigs, [(one, where) for where in options.scenario for one in options.only], deadline)
     for scenario in options.scenario:
-        rows = [page.row(one) for one in outcomes if one.scenario == scenario.name]
+        rows = [page.row(one) for one in race.shown(outcomes, scenario)]
         print_table(f"{scenario.name}, ideal {scenario.ideal_seconds():.1f} s", page.COLUMNS, rows)
     for one in outcomes:
         if one.note:

@@ -7,12 +7,12 @@ bar is not fast.
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from benchmarks.peers.contestants import CONTESTANTS
-from benchmarks.peers.race import PATIENCE, Outcome
+from benchmarks.peers.contestants import titled
+from benchmarks.peers.race import PATIENCE, Outcome, shown
 from benchmarks.peers.scenarios import Scenario
 
-_WIDTH, _LEFT, _RIGHT, _TOP = 900, 232, 250, 64
-_ROW, _BAR, _TITLE, _GAP = 26, 16, 30, 22
+_WIDTH, _LEFT, _RIGHT, _TOP = 920, 262, 240, 68
+_ROW, _BAR, _TITLE, _GAP = 26, 16, 46, 22
 _OURS, _THEIRS, _INK, _SOFT, _LINE, _BAD = "#0f766e", "#94a3b8", "#0f172a", "#64748b", "#cbd5e1", "#b91c1c"
 _PER_IDEAL = (_WIDTH - _LEFT - _RIGHT) / PATIENCE
 
@@ -22,7 +22,7 @@ def draw(scenarios: Sequence[Scenario], outcomes: Sequence[Outcome], *, caption:
     parts: list[str] = []
     y = _TOP
     for scenario in scenarios:
-        rows = [one for one in outcomes if one.scenario == scenario.name]
+        rows = shown(outcomes, scenario)
         parts += _panel(scenario, rows, y)
         y += _TITLE + _ROW * len(rows) + _GAP
     head = [
@@ -64,10 +64,9 @@ def _panel(scenario: Scenario, rows: Sequence[Outcome], y: float) -> Iterable[st
 
 
 def _bar(one: Outcome, y: float) -> Iterable[str]:
-    contestant = next(known for known in CONTESTANTS if known.name == one.contestant)
-    ours, whole = contestant.workers > 0, one.status == "finished" and one.lost == 0
+    ours, whole = one.ours, one.status == "finished" and one.lost == 0
     middle = y + _ROW / 2 + 4
-    yield _text(_LEFT - 10, middle, contestant.title, weight=600 if ours else 400, anchor="end")
+    yield _text(_LEFT - 10, middle, titled(one.contestant).title, weight=600 if ours else 400, anchor="end")
     if one.status in ("failed", "not run"):
         yield _text(_LEFT + 8, middle, one.status, colour=_SOFT, size=12)
         return
@@ -95,5 +94,5 @@ def _text(
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" font-size="{size}" font-weight="{weight}"'
-        f' text-anchor="{anchor}">{escape(text)}</text>'
+        f' text-anchor="{anchor}" stroke="#ffffff" stroke-width="3" paint-order="stroke">{escape(text)}</text>'
     )

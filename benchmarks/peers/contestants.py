@@ -19,7 +19,7 @@ class Contestant:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-CONTESTANTS = (
+CONTESTANTS = (  # in the order in which they start: Pressroom runs once at a time
     Contestant("pressroom-1", "Pressroom, 1 worker", workers=1),
     Contestant("oaib", "oaib", environment="oaib", program="rival_oaib"),
     Contestant("curator", "bespokelabs-curator", environment="curator", program="rival_curator"),
@@ -46,6 +46,11 @@ CONTESTANTS = (
         options=_CELERY | {"rate_limit": "500/m"},
     ),
 )
+
+
+def titled(name: str) -> Contestant:
+    """The one of that name."""
+    return next(one for one in CONTESTANTS if one.name == name)
 
 
 def chosen(names: Sequence[str]) -> list[Contestant]:

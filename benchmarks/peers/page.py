@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.chart import draw
-from benchmarks.peers.contestants import CONTESTANTS
+from benchmarks.peers.contestants import titled
 from benchmarks.peers.environments import ROOT
-from benchmarks.peers.race import Outcome
+from benchmarks.peers.race import Outcome, shown
 from benchmarks.peers.scenarios import SCENARIOS
 
 PAGE = ROOT / "docs" / "rivals.md"
@@ -19,7 +19,7 @@ COLUMNS = ("who", "wall s", "wall / ideal", "answered 429", "of calls", "lost", 
 
 def row(one: Outcome) -> tuple[object, ...]:
     """A line of the table."""
-    title = next(known.title for known in CONTESTANTS if known.name == one.contestant)
+    title = titled(one.contestant).title
     if one.status in ("failed", "not run"):
         return (title, one.status, *("-" for _ in COLUMNS[2:]))
     cut = one.status == "timed out"
@@ -64,7 +64,7 @@ def figures(content: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
         f" end; {', '.join(versions)}.",
     ]
     for scenario in SCENARIOS:
-        rows = [row(one) for one in outcomes if one.scenario == scenario.name]
+        rows = [row(one) for one in shown(outcomes, scenario)]
         if rows:
             lines += ["", f"{scenario.name}, ideal {scenario.ideal_seconds():.1f} s:", "", *_table(rows)]
     return "\n".join([*lines, ""])

@@ -2,13 +2,13 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from benchmarks import batches
-from benchmarks.peers.contestants import CONTESTANTS, Contestant
+from benchmarks.peers.contestants import CONTESTANTS, Contestant, titled
 from benchmarks.peers.program import running
 from benchmarks.peers.scenarios import SCENARIOS, Scenario
 from benchmarks.peers.starting_line import GO, READY, Task
@@ -44,6 +44,11 @@ class Outcome:
     def over_ideal(self) -> float:
         """Wall time over the ideal one."""
         return self.wall_seconds / self.ideal_seconds
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is Pressroom."""
+        return titled(self.contestant).workers > 0
 
     @property
     def lost(self) -> int:
@@ -91,6 +96,11 @@ def run(at: Rig, contestant: Contestant, scenario: Scenario) -> Outcome:
         versions=did.versions,
         note=did.note,
     )
+
+
+def shown(outcomes: Iterable[Outcome], scenario: Scenario) -> list[Outcome]:
+    """Those of a scenario in the order in which people look for them: Pressroom, then the others."""
+    return sorted((one for one in outcomes if one.scenario == scenario.name), key=lambda one: not one.ours)
 
 
 def not_run(contestant: Contestant, scenario: Scenario) -> Outcome:

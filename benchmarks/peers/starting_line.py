@@ -1,8 +1,8 @@
 """How a rival's program is started and timed. Standard library only: it runs in the rival's own environment.
 
 `python -m benchmarks.peers.rival_NAME` imports and prepares everything, says `ready`, and works from when it reads
-`go`. Its answer is the numbers of the items for which it has a result. Then it stays alive until its input is closed, so
-that the CPU time of its processes can be read. Whatever else it prints goes to its log.
+`go`. Its answer is the numbers of the items for which it has a result. Then it stays alive until its input is closed,
+so that the CPU time of its processes can be read. Whatever else it prints goes to its log.
 """
 
 import importlib.metadata
