@@ -1,4 +1,4 @@
-"""Batches of text jobs for benchmarks, submitted the way every door does it."""
+"""Batches of jobs for benchmarks, submitted the way every door does it."""
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +20,8 @@ from pressroom.settings import SANDBOX
 
 MODEL = "gpt-4o-mini"
 URL = "/v1/chat/completions"
+IMAGE_MODEL = "dall-e-2"
+IMAGE_URL = "/v1/images/generations"
 ANSWER_TOKENS = 60
 ITEM_TOKENS = 120
 """Of each `exact_bodies` item, answer included, with the sandbox's answers at exactly ANSWER_TOKENS."""
@@ -34,28 +36,50 @@ def text_bodies(jobs: int, *, label: str = "item") -> Iterator[dict[str, Any]]:
         yield _body(f"Summarise {label} {number}: " + "words " * 40)
 
 
-def exact_bodies(jobs: int) -> Iterator[dict[str, Any]]:
+def exact_bodies(jobs: int, *, label: str = "item") -> Iterator[dict[str, Any]]:
     """Requests that take exactly ITEM_TOKENS in the sandbox, whose token rule is in docs/sandbox.md."""
     wanted = ITEM_TOKENS - ANSWER_TOKENS - _FRAME_TOKENS
     for number in range(jobs):
-        drafts = (f"Summarise item {number}, draft {draft}: " for draft in count(1))
+        drafts = (f"Summarise {label} {number}, draft {draft}: " for draft in count(1))
         contents = (head + _WORDS[:length] for head in drafts for length in range(140, 220))
         yield _body(next(content for content in contents if _sandbox_tokens(content) == wanted))
 
 
-def submit(database: Engine, bodies: Iterable[Mapping[str, Any]], limits: Mapping[str, float]) -> UUID:
-    """Put a batch on the books, its pool under the given limits (none: unlimited); returns the batch's id."""
-    operation = operation_for(URL)
+def image_bodies(jobs: int, *, label: str = "item") -> Iterator[dict[str, Any]]:
+    """Requests for one small picture each, all different."""
+    for number in range(jobs):
+        yield {"model": IMAGE_MODEL, "prompt": f"A letter, {label} {number}", "size": "256x256", "n": 1}
+
+
+def submit(
+    database: Engine,
+    bodies: Iterable[Mapping[str, Any]],
+    limits: Mapping[str, float],
+    *,
+    url: str = URL,
+    model: str = MODEL,
+    guess: bool = False,
+) -> UUID:
+    """Put a batch on the books, its pool under the given limits (none: unlimited); returns the batch's id.
+
+    The limits are settings, or with `guess` such as headers may correct.
+    """
+    operation = operation_for(url)
     if operation is None:
-        raise LookupError(URL)
+        raise LookupError(url)
+    layers = {"explicit": {} if guess else limits, "catalog": limits if guess else {}}
     with database.begin() as conn:
         sync_catalog_prices(conn)
         prices = load_price_book(conn)
-        price = prices.price_for(MODEL, None, datetime.now(UTC).date())
-        deployments = resolve_deployments(conn, SANDBOX, {MODEL: MODEL}, {})
+        price = prices.price_for(model, None, datetime.now(UTC).date())
+        deployments = resolve_deployments(conn, SANDBOX, {model: model}, {})
         conn.execute(
-            text("UPDATE pools SET explicit_limits = CAST(:limits AS jsonb) WHERE id = :pool"),
-            {"limits": orjson.dumps(dict(limits)).decode(), "pool": deployments[MODEL].pool_id},
+            text(
+                "UPDATE pools SET explicit_limits = CAST(:explicit AS jsonb), catalog_limits = CAST(:catalog AS jsonb)"
+                " WHERE id = :pool"
+            ),
+            {name: orjson.dumps(dict(layer)).decode() for name, layer in layers.items()}
+            | {"pool": deployments[model].pool_id},
         )
         batch = new_id()
         requests = list(bodies)
@@ -67,7 +91,7 @@ def submit(database: Engine, bodies: Iterable[Mapping[str, Any]], limits: Mappin
             {"id": batch, "project": DEFAULT_PROJECT_ID, "fingerprint": batch.hex, "total": len(requests)},
         )
         jobs = (
-            NewJob(URL, MODEL, orjson.dumps(body).decode(), operation.estimate(body, price), f"item-{n}", n)
+            NewJob(url, model, orjson.dumps(body).decode(), operation.estimate(body, price), f"item-{n}", n)
             for n, body in enumerate(requests, start=1)
         )
         insert_jobs(conn, jobs, Destination(DEFAULT_PROJECT_ID, deployments, batch_id=batch))
