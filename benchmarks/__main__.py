@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the benchmarks of docs/benchmarks.md, one after the other. About half an hour.
+"""`python -m benchmarks`: the benchmarks of docs/benchmarks.md, one after the other. About an hour and a half.
 
 `python -m benchmarks NAME …` runs one, with its own options.
 
@@ -9,12 +9,12 @@ import argparse
 import subprocess
 import sys
 
-FULL = (("floor",), ("cpu_per_job",), ("quota",))
+FULL = (("floor",), ("cpu_per_job",), ("scenarios",))
 QUICK = (
     ("floor", "--calls", "2000", "--rounds", "2"),
     ("cpu_per_job", "--jobs", "1500", "--rounds", "2"),
-    ("quota", "--scenario", "S1", "--workers", "2"),
-    ("quota", "--scenario", "steady", "--workers", "1,2,4", "--seconds", "15"),
+    ("scenarios", "S1", "S2", "--workers", "2"),
+    ("scenarios", "steady-600", "steady-10000", "--workers", "1,2,4", "--seconds", "15"),
 )
 
 

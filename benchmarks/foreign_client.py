@@ -26,9 +26,8 @@ async def run(base_url: str, per_second: float, seconds: float) -> None:
             await asyncio.sleep(max(0.0, at - loop.time()))
             await places.acquire()
             number += 1
-            calls.create_task(_call(session, base_url, next(bodies), number)).add_done_callback(
-                lambda _: places.release()
-            )
+            call = calls.create_task(_call(session, base_url, next(bodies), number))
+            call.add_done_callback(lambda _: places.release())
 
 
 async def _call(session: aiohttp.ClientSession, base_url: str, body: dict[str, object], number: int) -> None:
