@@ -1,0 +1,187 @@
+"""Every deployment at work: what its limits are and who uses them, what waits, for how long, and what stops it.
+
+One question for the command line and the API: `overview`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from pressroom.jobs.deployments import DeploymentRow, list_deployments
+from pressroom.limits.messages import DimensionStatus, PoolStatus
+from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
+
+_SAMPLED_FLOWS = 50
+_SAMPLED_JOBS = 100
+
+# The largest flows stand for the rest, and the jobs at the head of each for those behind them: telling exactly would
+# read a million rows.
+_BACKLOG = text(
+    f"""
+    WITH f AS (
+      SELECT id, pool_id, queued, row_number() OVER (PARTITION BY pool_id ORDER BY queued DESC) AS place
+      FROM flows WHERE queued > 0
+    ), sampled AS (
+      SELECT f.pool_id, f.queued, s.tokens, s.images FROM f CROSS JOIN LATERAL (
+        SELECT avg(j.est_tokens * j.token_ratio)::float8 AS tokens, avg(j.est_images)::float8 AS images FROM (
+          SELECT j.est_tokens, j.est_images, d.token_ratio FROM jobs j JOIN deployments d ON d.id = j.deployment_id
+          WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
+          ORDER BY j.priority, j.deadline, j.id LIMIT {_SAMPLED_JOBS}) j) s
+      WHERE f.place <= {_SAMPLED_FLOWS} AND s.tokens IS NOT NULL
+    ), leased AS (
+      SELECT pool_id, sum(waiting)::bigint AS jobs FROM leases GROUP BY 1
+    )
+    SELECT p.id AS pool_id, coalesce((SELECT sum(queued) FROM f WHERE f.pool_id = p.id), 0)::bigint AS queued,
+      coalesce(l.jobs, 0) AS leased,
+      (SELECT sum(tokens * queued) / sum(queued) FROM sampled s WHERE s.pool_id = p.id)::float8 AS tokens,
+      (SELECT sum(images * queued) / sum(queued) FROM sampled s WHERE s.pool_id = p.id)::float8 AS images
+    FROM pools p LEFT JOIN leased l ON l.pool_id = p.id
+    """  # noqa: S608
+)
+
+_MEAN_OF = {"rpm": "requests", "rpd": "requests", "tpm": "tokens", "tpd": "tokens", "ipm": "images"}
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """`state` is closed, open, trying (a few calls are let through), or paused by a person."""
+
+    state: str
+    kind: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of a pool. Amounts are per the limit's own minute or day; None is not known."""
+
+    name: str
+    limit: float
+    source: str
+    rate: float | None = None
+    """Granted lately."""
+    foreign: float | None = None
+    """What others on the account use."""
+    level: float | None = None
+    """Left by the last header, less what was granted since."""
+    used: float | None = None
+    debt: float | None = None
+    factor: float | None = None
+
+    @property
+    def use(self) -> float | None:
+        """Share of the limit that was granted lately."""
+        return None if self.rate is None else self.rate / self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    """A deployment as operators see it; all amounts but the breaker's are its whole pool's."""
+
+    deployment: DeploymentRow
+    limiter: PoolStatus
+    breaker: Breaker
+    limits: Sequence[Limit] = field(default_factory=tuple)
+    waiting: int = 0
+    """Jobs queued, or leased and not yet started."""
+    drain_seconds: float | None = None
+    """How long what waits will take at the rate that is ours; None where no limit tells."""
+    bottleneck: str | None = None
+
+
+def overview(conn: Connection, status_of: Callable[[str], PoolStatus]) -> list[DeploymentView]:
+    """All deployments, real ones first. `status_of` asks the limiter for a pool (`LimiterAdmin.status`)."""
+    backlog = {row.pool_id: row for row in conn.execute(_BACKLOG)}
+    breakers = _breakers(conn)
+    status: dict[str, PoolStatus] = {}
+    views = []
+    for row in list_deployments(conn):
+        if row.pool not in status:
+            status[row.pool] = status_of(row.pool)
+        limits = _limits(row, status[row.pool])
+        waits = backlog[row.pool_id]
+        means = {"requests": 1.0, "tokens": waits.tokens or 0.0, "images": waits.images or 0.0}
+        waiting = int(waits.queued + waits.leased)
+        seconds, bottleneck = drain(waiting, means, limits, row.limits)
+        views.append(DeploymentView(row, status[row.pool], breakers[row.id], limits, waiting, seconds, bottleneck))
+    return views
+
+
+def drain(
+    waiting: int, means: Mapping[str, float], limits: Sequence[Limit], settings: PoolLimits
+) -> tuple[float | None, str | None]:
+    """Seconds until `waiting` jobs of the mean size have started, and the limit that makes it so long.
+
+    What others use, a share that is left to them, and what 429s took off a limit are not ours to use.
+    """
+    worst: tuple[float | None, str | None] = (None, None)
+    for one in limits:
+        period = DIMENSIONS.get(one.name)
+        if period is None:
+            continue
+        ours = one.limit * min(one.factor if one.factor is not None else 1.0, settings.max_share) - (one.foreign or 0.0)
+        units = waiting * means[_MEAN_OF[one.name]]
+        seconds = units * period / max(ours, one.limit / 1000)
+        if worst[0] is None or seconds > worst[0]:
+            worst = (seconds, one.name)
+    return worst
+
+
+def _limits(row: DeploymentRow, status: PoolStatus) -> list[Limit]:
+    holds = row.limits
+    found = [_running(name, one) for name, one in status.dimensions.items()]
+    if not status.started:
+        for name in DIMENSIONS:
+            value = getattr(holds, name)
+            if value is not None:
+                found.append(Limit(name, value, _source(row, name)))
+    if holds.concurrency is not None:
+        found.append(Limit("concurrency", holds.concurrency, _source(row, "concurrency"), rate=status.in_flight))
+    return found
+
+
+def _running(name: str, one: DimensionStatus) -> Limit:
+    return Limit(
+        name,
+        one.limit,
+        "catalog" if one.source == "default" else one.source,
+        rate=one.rate,
+        foreign=one.foreign,
+        level=one.level,
+        used=one.used,
+        debt=one.debt,
+        factor=one.factor,
+    )
+
+
+def _source(row: DeploymentRow, name: str) -> str:
+    origin: dict[str, Mapping[str, Any]] = {
+        "setting": row.explicit_limits,
+        "headers": row.learned_limits,
+        "catalog": row.catalog_limits,
+    }
+    return next((known for known, layer in origin.items() if layer.get(name) is not None), "setting")
+
+
+def _breakers(conn: Connection) -> dict[int, Breaker]:
+    rows = conn.execute(
+        text(
+            "SELECT d.id, d.stop_kind, coalesce(d.paused_at, p.paused_at) AS since, d.retry_at,"
+            " coalesce(d.pause_reason, p.pause_reason) AS reason, d.probe_leases <> '{}' AS trying"
+            " FROM deployments d JOIN pools p ON p.id = d.pool_id"
+        )
+    )
+    return {row.id: _breaker(row) for row in rows}
+
+
+def _breaker(row: Any) -> Breaker:
+    if row.since is None:
+        return Breaker("closed")
+    kind = row.stop_kind or "by_hand"
+    state = "paused" if kind == "by_hand" else "trying" if row.trying else "open"
+    return Breaker(state, kind, row.reason, row.since, row.retry_at)
