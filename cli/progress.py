@@ -70,7 +70,7 @@ def plain_line(snapshot: Snapshot) -> str:
     """Everything in one line."""
     parts = [f"{duration(snapshot.elapsed_seconds):>8}", counts(snapshot), pace(snapshot), money(snapshot)]
     parts += [quota(use) for use in snapshot.quotas]
-    return "  ".join(parts)
+    return "  ".join([*parts, *budgets(snapshot)])
 
 
 def counts(snapshot: Snapshot) -> str:
@@ -102,6 +102,11 @@ def money(snapshot: Snapshot) -> str:
     return f"{usd(batch.cost_usd)}{label}{risk}"
 
 
+def budgets(snapshot: Snapshot) -> list[str]:
+    """`waits for money: day budget of project acme: $4.98 of $5.00 spent, $0.02 reserved; starts anew …`."""
+    return [f"{'waits for money: ' if b.waiting_jobs else ''}{b.name}: {b.used}" for b in snapshot.seen.budgets]
+
+
 def quota(use: QuotaUse) -> str:
     """`dall-e-2 99 % of 1,500 ipm`."""
     if use.stopped is not None:
@@ -109,7 +114,7 @@ def quota(use: QuotaUse) -> str:
     refused = f" ({use.rejected:,} × 429)" if use.rejected else ""
     if use.dimension is None:
         return f"{use.model} no limit{refused}"
-    return f"{use.model} {use.share:.0%} of {quantity(use.limit)} {use.dimension}{refused}"
+    return f"{use.model} {use.share:.0%} of {quantity(use.limit, measured=use.measured)} {use.dimension}{refused}"
 
 
 class LiveView:
@@ -150,6 +155,8 @@ def _drawn(snapshot: Snapshot) -> Any:
     facts.add_row("cost", money(snapshot))
     for use in snapshot.quotas:
         facts.add_row("quota", _quota_text(use))
+    for said in budgets(snapshot):
+        facts.add_row("budget", said)
     title = Text(batch.input_name, style="bold")
     banner = [Text(SANDBOX_BANNER, style="magenta")] if batch.is_sandbox else []
     return Group(*banner, title, bar, facts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cli.wording import moment, shortened, usd
 
 if TYPE_CHECKING:
+    from pressroom.jobs.budgets import BudgetRow
     from pressroom.jobs.queries import BatchProgress, BatchRow, JobDetail, JobRow
     from pressroom.jobs.spending import CostRow
 
@@ -28,7 +29,17 @@ def batch_record(batch: BatchRow) -> dict[str, Any]:
 def progress_record(seen: BatchProgress) -> dict[str, Any]:
     """A batch in motion for a machine."""
     moving = {"running": seen.running, "leased": seen.leased, "waiting": seen.waiting, "queued": seen.queued}
-    return {**batch_record(seen.batch), **moving}
+    return {**batch_record(seen.batch), **moving, "budgets": [budget_record(budget) for budget in seen.budgets]}
+
+
+def budget_record(budget: BudgetRow) -> dict[str, Any]:
+    """A budget and its open window for a machine."""
+    from pressroom.ids import show_id
+
+    shown = {"batch": "batch", "api_key": "key"}.get(budget.scope)
+    owner = show_id(shown, budget.scope_id) if shown and budget.scope_id else budget.scope_id
+    figures = {**_rest(budget, "scope_id"), "scope_id": owner, "left_usd": budget.left_usd}
+    return {**figures, "sandbox": budget.is_sandbox}
 
 
 def batch_cells(batch: BatchRow) -> list[str]:

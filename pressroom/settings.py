@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Calls of a deployment within half a minute of which more than half must fail for its breaker to open."""
     breaker_retry_seconds: Seconds = 15.0
     """How long an open breaker waits before it tries a few calls; twice as long each time, up to ten minutes."""
+    uncertain_hold_seconds: Seconds = 86_400.0
+    """How long budgets keep money reserved for a call of which nobody learns what it cost; then it counts as spent."""
     image_memory_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
     """Pictures that wait in memory while the store is down; more go to disk."""
     max_image_bytes: int = Field(default=50 * 1024 * 1024, ge=1024)

@@ -46,6 +46,7 @@ class Dispatching:
                 self._servers.publisher,
                 dead_after_seconds=dead_after_seconds if self._healthy_for() >= dead_after_seconds else None,
                 resend_seconds=settings.unclaimed_resend_seconds,
+                uncertain_seconds=settings.uncertain_hold_seconds,
             )
         if now >= self._learn_at:
             self._learn_at = now + LEARN_SECONDS

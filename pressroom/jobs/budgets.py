@@ -70,9 +70,10 @@ _LIST = f"""
       coalesce(w.reserved_usd, 0) AS reserved_usd, coalesce(u.usd, 0) AS uncertain_usd, now() AS read_at,
       (SELECT coalesce(sum(f.queued), 0) FROM flows f WHERE f.blocked_by = b.id AND k.is_sandbox = coalesce(
         (SELECT bool_or(d.is_sandbox) FROM deployments d WHERE d.pool_id = f.pool_id), false))
-      + (SELECT count(*) FROM jobs j JOIN flows f ON f.id = j.flow_id JOIN deployments d ON d.id = j.deployment_id
+      + (SELECT count(*) FROM (SELECT 1 FROM jobs j JOIN flows f ON f.id = j.flow_id
+          JOIN deployments d ON d.id = j.deployment_id
         WHERE j.waiting_budget_id = b.id AND j.state = 'queued' AND j.run_at = '{PARKED_UNTIL}'
-          AND f.blocked_by IS DISTINCT FROM b.id AND d.is_sandbox = k.is_sandbox) AS waiting_jobs
+          AND f.blocked_by IS DISTINCT FROM b.id AND d.is_sandbox = k.is_sandbox LIMIT :counted) AS x) AS waiting_jobs
     FROM budgets b CROSS JOIN (VALUES (false), (true)) AS k (is_sandbox)
       LEFT JOIN budget_windows w ON w.budget_id = b.id AND w.is_sandbox = k.is_sandbox AND w.starts_at = {STARTS_AT}
       LEFT JOIN uncertain u ON u.window_id = w.id LEFT JOIN projects p ON p.id = b.scope_id AND b.scope = 'project'
@@ -96,6 +97,16 @@ _BUDGETS_OF_BATCH = text(
       d.is_sandbox
     FROM jobs j JOIN flows f ON f.id = j.flow_id JOIN deployments d ON d.id = j.deployment_id
     WHERE j.batch_id = :batch AND j.state = 'queued' AND (f.blocked_by IS NOT NULL OR j.run_at = '{PARKED_UNTIL}')
+    """  # noqa: S608
+)
+
+_SHOWN_WITH_BATCH = text(
+    f"""
+    SELECT b.id FROM budgets b WHERE b.scope = 'batch' AND b.scope_id = :batch
+    UNION SELECT b.id FROM budgets b WHERE b.scope = 'api_key' AND EXISTS (SELECT 1 FROM jobs j
+      WHERE j.batch_id = :batch AND j.waiting_budget_id = b.id AND j.state = 'queued' AND j.run_at = '{PARKED_UNTIL}')
+    UNION SELECT f.blocked_by FROM flows f WHERE f.blocked_by IS NOT NULL AND EXISTS (SELECT 1 FROM jobs j
+      WHERE j.batch_id = :batch AND j.flow_id = f.id AND j.state = 'queued')
     """  # noqa: S608
 )
 
@@ -198,21 +209,23 @@ def remove_budget(conn: Connection, scope: BudgetScope, scope_id: UUID | None, p
 def list_budgets(conn: Connection, *, is_sandbox: bool | None = None) -> list[BudgetRow]:
     """Every budget with its open window, the widest scope first. With None, of both kinds of money."""
     where = "CAST(:kind AS boolean) IS NULL OR k.is_sandbox = :kind"
-    return [_row(row) for row in conn.execute(text(_LIST.format(where=where)), {"kind": is_sandbox})]
+    bound = {"kind": is_sandbox, "counted": None}
+    return [_row(row) for row in conn.execute(text(_LIST.format(where=where)), bound)]
 
 
 def budgets_of(conn: Connection, which: Mapping[int, bool]) -> list[BudgetRow]:
-    """These budgets, by id, each with the kind of money asked for."""
+    """These budgets, by id, each with the kind of money asked for. Of parked jobs they count one at most."""
+    if not which:
+        return []
     where = "(b.id, k.is_sandbox) IN (SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:kinds AS boolean[])))"
-    bound = {"ids": list(which), "kinds": list(which.values())}
-    return [_row(row) for row in conn.execute(text(_LIST.format(where=where)), bound)] if which else []
+    bound = {"ids": list(which), "kinds": list(which.values()), "counted": 1}
+    return [_row(row) for row in conn.execute(text(_LIST.format(where=where)), bound)]
 
 
-def batch_budget(conn: Connection, batch_id: UUID, *, is_sandbox: bool) -> BudgetRow | None:
-    """The batch's own budget, if it has one."""
-    where = "b.scope = 'batch' AND b.scope_id = :batch AND k.is_sandbox = :kind"
-    row = conn.execute(text(_LIST.format(where=where)), {"batch": batch_id, "kind": is_sandbox}).one_or_none()
-    return _row(row) if row is not None else None
+def budgets_of_batch(conn: Connection, batch_id: UUID, *, is_sandbox: bool) -> list[BudgetRow]:
+    """The batch's own budget, and those that some of its jobs wait for. Cheap enough to be asked every second."""
+    ids = conn.execute(_SHOWN_WITH_BATCH, {"batch": batch_id}).scalars()
+    return budgets_of(conn, dict.fromkeys(ids, is_sandbox))
 
 
 def ceiling(conn: Connection, project_id: UUID, *, api_key_id: UUID | None = None) -> Ceiling | None:

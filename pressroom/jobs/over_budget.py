@@ -92,7 +92,9 @@ _HELD_UP = text(
       coalesce((SELECT bool_or(d.is_sandbox) FROM deployments d WHERE d.pool_id = f.pool_id), false) AS is_sandbox
     FROM flows f LEFT JOIN LATERAL (
       SELECT j.est_cost_usd FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
-        AND (j.deadline IS NULL OR j.deadline > now()) ORDER BY j.priority, j.deadline, j.id LIMIT 1) head ON true
+        AND (j.deadline IS NULL OR j.deadline > now())
+        AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.id = j.deployment_id AND d.paused_at IS NOT NULL)
+      ORDER BY j.priority, j.deadline, j.id LIMIT 1) head ON true
     WHERE f.blocked_by = ANY(:ids) FOR UPDATE OF f SKIP LOCKED
     """
 )

@@ -10,9 +10,11 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models import DEFAULT_PROJECT_ID, BatchState, JobState
+from models.job import PARKED_UNTIL
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs import waiting
+from pressroom.jobs.budgets import BudgetRow, budgets_of_batch
 from pressroom.jobs.selection import Selection
 from pressroom.operations.checks import shortened
 
@@ -31,7 +33,9 @@ _OUT = text(
     WHERE j.lease_id IS NOT NULL AND j.batch_id = :batch GROUP BY 1
     """
 )
-_IN_BACKOFF = text("SELECT count(*)::int FROM jobs WHERE state = 'queued' AND run_at IS NOT NULL AND batch_id = :batch")
+_IN_BACKOFF = text(
+    f"SELECT count(*)::int FROM jobs WHERE state = 'queued' AND run_at < '{PARKED_UNTIL}' AND batch_id = :batch"  # noqa: S608
+)
 
 _JOB_COLUMNS = """
     j.id, j.batch_id, j.line_no, j.custom_id, d.model, j.url, j.state, d.is_sandbox, j.calls, j.attempts_used,
@@ -93,6 +97,7 @@ class BatchProgress:
     running: int
     leased: int
     waiting: int
+    budgets: Sequence[BudgetRow] = ()
 
     @property
     def queued(self) -> int:
@@ -247,7 +252,8 @@ def batch_progress(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchP
         return BatchProgress(batch, 0, 0, 0)
     out = {row.state: row.n for row in conn.execute(_OUT, {"batch": batch_id})}
     paused = conn.execute(_IN_BACKOFF, {"batch": batch_id}).scalar_one()
-    return BatchProgress(batch, running=out.get("running", 0), leased=out.get("leased", 0), waiting=paused)
+    budgets = budgets_of_batch(conn, batch_id, is_sandbox=batch.is_sandbox)
+    return BatchProgress(batch, out.get("running", 0), out.get("leased", 0), paused, budgets)
 
 
 def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UUID | None = None) -> list[JobRow]:
