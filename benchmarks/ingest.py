@@ -36,7 +36,7 @@ from pressroom.money.price_book import sync_catalog_prices
 from pressroom.settings import SANDBOX
 
 _CHUNK = 2000
-_TABLES = "jobs, job_requests, batches, flows, deployments, pools"
+_TABLES = "jobs, job_requests, batches, flows, stakes, deployments, pools"
 
 
 @dataclass(frozen=True, slots=True)

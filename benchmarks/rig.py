@@ -25,7 +25,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
 _OF_OTHERS = ("PRESSROOM_", "OPENAI_", "AWS_")
 _TABLES = (
-    "artifacts, attempts, job_results, job_requests, jobs, leases, flows, batches, daily_costs, workers,"
+    "artifacts, attempts, job_results, job_requests, jobs, leases, flows, stakes, batches, daily_costs, workers,"
     " deployments, pools"
 )
 

@@ -10,7 +10,7 @@ from models.budget_window import BudgetWindow
 from models.calibration import Calibration
 from models.daily_cost import DailyCost
 from models.deployment import Deployment, StopKind
-from models.flow import CLASS_WEIGHTS, Flow, PriorityClass
+from models.flow import Flow
 from models.health_window import HealthWindow
 from models.hold import Hold, HoldState
 from models.job import FINAL_STATES, LEGAL_TRANSITIONS, Job, JobState
@@ -23,6 +23,7 @@ from models.project import DEFAULT_PROJECT_ID, Project
 from models.reconciliation import Reconciliation
 from models.route import Route
 from models.settlement import Settlement
+from models.stake import CLASS_WEIGHTS, PriorityClass, Stake
 from models.worker_process import WorkerProcess
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Reconciliation",
     "Route",
     "Settlement",
+    "Stake",
     "StopKind",
     "WorkerProcess",
 ]

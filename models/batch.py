@@ -25,6 +25,7 @@ class Batch(Base):
     """Counters are kept by the transactions that finish jobs, so reading progress never counts rows.
 
     `fingerprint` is the sha256 of the input's jobs and of the provider: submitting the same file again finds it.
+    While `paused_at` is set none of its jobs start.
     `cost_usd` is what is known to be spent; `at_risk_usd` what `unknown` attempts may have cost on top.
     """
 
@@ -48,5 +49,6 @@ class Batch(Base):
     est_cost_usd: Mapped[Decimal]
     cost_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
     at_risk_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    paused_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
     finished_at: Mapped[Timestamp | None]

@@ -49,6 +49,7 @@ class Job(Base):
 
     `run_at` is null for a job that may start now and a time in the future for schedules and backoff: ready and
     waiting jobs are then in two partial indexes, so a claim never wades through jobs in backoff.
+    `priority` is the one it was submitted with; the flow that it is in has the one that holds.
     A retry by hand makes a new job for the same line and sets the old one's `superseded_by`; no final state is left.
     `calls` counts attempts made, `attempts_used` those that count against `max_attempts` (a 429 does not).
     `waiting_budget_id` is the budget that a job by itself waits for, with `run_at` at PARKED_UNTIL. One that was woken
@@ -63,8 +64,6 @@ class Job(Base):
         Index(
             "ix_jobs_ready",
             "flow_id",
-            "priority",
-            "deadline",
             "id",
             postgresql_where=text("state = 'queued' AND run_at IS NULL"),
         ),

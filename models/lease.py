@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Integer, SmallInteger, text
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, CreatedAt, Timestamp, UuidKey
@@ -13,6 +13,8 @@ class Lease(Base):
 
     `waiting` counts jobs still `leased`; `waiting_seconds` is their estimated cost in seconds of the pool's bottleneck,
     which is what bounds how far dispatch runs ahead. `open` counts jobs not yet finished or handed back.
+    `job_seconds` is what their stakes were charged for each on the mean, and get back for one that is not started.
+    `urgent` leases hold interactive jobs only: they take a way of their own to the workers, and start before others.
     """
 
     __tablename__ = "leases"
@@ -28,6 +30,8 @@ class Lease(Base):
     worker_id: Mapped[UUID | None] = mapped_column(ForeignKey("workers.id"))
     waiting: Mapped[int] = mapped_column(Integer)
     waiting_seconds: Mapped[float]
+    job_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    urgent: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     open: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[CreatedAt]
     published_at: Mapped[Timestamp] = mapped_column(server_default=text("now()"))

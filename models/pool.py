@@ -14,7 +14,9 @@ class Pool(Base):
 
     `explicit_limits` are set by people and always win; `learned_limits` were read from response headers; both are
     objects of the dimensions rpm, tpm, ipm, rpd, tpd and concurrency. What neither names comes from the catalog
-    (`catalog_limits`). `limiter_epoch` is the life of the Redis state last seen: another one means it was lost.
+    (`catalog_limits`). `strict_credit` and `late_credit` are seconds that interactive and late jobs may still have out
+    of turn; null is as much as they can have. `limiter_epoch` is the life of the Redis state last seen: another one
+    means it was lost.
     """
 
     __tablename__ = "pools"
@@ -25,6 +27,8 @@ class Pool(Base):
     learned_limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     catalog_limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     limiter_epoch: Mapped[str | None] = mapped_column(Text)
+    strict_credit: Mapped[float | None]
+    late_credit: Mapped[float | None]
     paused_at: Mapped[Timestamp | None]
     pause_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]

@@ -1,4 +1,4 @@
-"""Deployments and flows of a batch, made as its models turn up."""
+"""Deployments and stakes of a batch, made as its models turn up."""
 
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from models import PriorityClass
 from pressroom.catalog.load import catalog
-from pressroom.jobs.flows import ensure_flow
+from pressroom.jobs.flows import ensure_stake
 from pressroom.jobs.resolve import DeploymentRef, resolve_deployments
 from pressroom.jobs.route import find_share
 from pressroom.jobs.share import Share
@@ -19,7 +19,7 @@ _OFFICIAL_HOST = urlsplit(OPENAI_BASE_URL).hostname
 class ResolvedAsNeeded(dict[str, DeploymentRef | Share]):
     """Deployments by model, or shares where a route names several; asking for one that is not there makes it.
 
-    It comes with its pool and flow.
+    It comes with its pool and stake.
 
     Each is made in a short transaction of its own. Within the batch's, their new rows would stay locked until its
     end, in the order of the file: two batches could wait for each other. A refused batch may leave a deployment
@@ -37,7 +37,7 @@ class ResolvedAsNeeded(dict[str, DeploymentRef | Share]):
         with self._engine.begin() as conn:
             place = find_share(conn, self._project_id, model) or self._configured(conn, model)
             for pool_id in [ref.pool_id for ref in place.refs] if isinstance(place, Share) else [place.pool_id]:
-                ensure_flow(conn, pool_id=pool_id, project_id=self._project_id, priority_class=self._priority_class)
+                ensure_stake(conn, pool_id=pool_id, project_id=self._project_id, priority_class=self._priority_class)
         self[model] = place
         return place
 

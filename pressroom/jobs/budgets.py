@@ -16,6 +16,7 @@ from pressroom.ids import show_id
 from pressroom.jobs.adopt import adopt
 from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.over_budget import STARTS_AT, wake
+from pressroom.jobs.sleep import wake_stakes
 from pressroom.money.budgets import dollars, window_end
 
 _LARGEST_USD = Decimal(10) ** 10
@@ -201,6 +202,7 @@ def remove_budget(conn: Connection, scope: BudgetScope, scope_id: UUID | None, p
     flows = conn.execute(_UNPARK_ALL, {"id": found, "parked_until": PARKED_UNTIL}).scalars().all()
     conn.execute(text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": sorted(flows)})
     conn.execute(text("UPDATE flows SET active = true WHERE id = ANY(:ids)"), {"ids": sorted(flows)})
+    wake_stakes(conn, sorted(flows))
     conn.execute(text("DELETE FROM budgets WHERE id = :id"), {"id": found})
     wake(conn, [found], eager=True)
     return True

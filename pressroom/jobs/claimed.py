@@ -7,7 +7,11 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job taken from its flow and not yet in a lease. `calls` were made before this one."""
+    """A job taken from its flow and not yet in a lease. `calls` were made before this one.
+
+    `seconds` is what its share is charged, in seconds of the pool's bottleneck; `pace_seconds` what it takes of the
+    pool's rate by the minute, which bounds how far dispatch runs ahead. `urgent` ones are interactive.
+    """
 
     id: UUID
     flow_id: int
@@ -18,3 +22,5 @@ class ClaimedJob:
     calls: int
     est_cost_usd: Decimal
     seconds: float
+    pace_seconds: float
+    urgent: bool = False

@@ -6,25 +6,29 @@ pause and priority take effect at once, and Redis holds seconds of work.
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from pressroom.ids import new_id
+from pressroom.jobs.claim import Claims, Lane, Room
 from pressroom.jobs.claimed import ClaimedJob
+from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.rates import Rates, effective_limits
 from pressroom.jobs.reserve import Reservations
+from pressroom.jobs.sleep import put_to_sleep
 from pressroom.settings import Settings
 
-_NOTHING_SECONDS = 1e-6
 _WORTH_FILLING = 0.2
-_PROBED_FLOWS = 200
-# What a job of a pool without limits is charged to its flow: turns are still taken by weight.
-_NOMINAL_SECONDS = 0.001
+OUT_OF_TURN = 0.3
+"""The part of a pool that interactive jobs may have before all others, and late ones again."""
+
+_CREDIT_SECONDS = 10.0
+"""Of what passes through a pool in this time, the part out of turn may be had at once."""
 
 # Dispatch writes nothing that a crash may not lose: an uncommitted lease is a job still queued.
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
@@ -33,76 +37,33 @@ _POOLS = text(
     """
     SELECT DISTINCT p.id, d.base_url, d.api_key_env FROM pools p JOIN deployments d ON d.pool_id = p.id
     WHERE p.paused_at IS NULL AND d.paused_at IS NULL
-      AND EXISTS (SELECT 1 FROM flows f WHERE f.pool_id = p.id AND f.active AND NOT f.paused
-        AND f.blocked_by IS NULL)
+      AND EXISTS (SELECT 1 FROM stakes s WHERE s.pool_id = p.id AND s.active)
     """
 )
 
 # One dispatcher per pool at a time; the others skip it.
 _LOCK_POOL = text(
     """
-    SELECT explicit_limits, learned_limits, catalog_limits FROM pools
+    SELECT id, explicit_limits, learned_limits, catalog_limits, strict_credit, late_credit FROM pools
     WHERE id = :pool AND paused_at IS NULL FOR UPDATE SKIP LOCKED
     """
 )
 
-_AHEAD = text(
-    "SELECT coalesce(sum(waiting), 0)::bigint AS jobs, coalesce(sum(waiting_seconds), 0)::float8 AS seconds"
-    " FROM leases WHERE pool_id = :pool"
-)
-
-# Start-time fair queueing: every ready job of the least served flows gets the virtual time at which it would be served
-# (its flow's, plus what stands before it there by weight), and the pool's room is filled in that order. Nobody else
-# dispatches this pool meanwhile; a job that is being cancelled is skipped. `drained` flows had nothing else ready.
-# MATERIALIZED: a LIMIT under a nested loop could otherwise be run again and lock more rows than it returns.
-_CLAIM = text(
+# In a statement after the one that locked: it sees what the dispatcher before us committed.
+_SITUATION = text(
     """
-    WITH f AS MATERIALIZED (
-      SELECT id, weight, vtime FROM flows WHERE pool_id = :pool AND active AND NOT paused AND blocked_by IS NULL
-        AND id <> ALL(CAST(:skip AS bigint[]))
-      ORDER BY vtime LIMIT :flows FOR UPDATE SKIP LOCKED
-    ), ready AS MATERIALIZED (
-      SELECT x.id, f.id AS flow_id, x.seconds,
-        f.vtime + (sum(x.seconds) OVER in_flow - x.seconds) / f.weight AS served_at
-      FROM f CROSS JOIN LATERAL (
-        SELECT id, priority, deadline,
-          greatest(:request_seconds, est_tokens * :token_seconds, est_images * :image_seconds)::float8 AS seconds
-        FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
-          AND (deadline IS NULL OR deadline > now()) AND deployment_id <> ALL(CAST(:paused AS bigint[]))
-        ORDER BY priority, deadline, id LIMIT :want) x
-      WINDOW in_flow AS (PARTITION BY f.id ORDER BY x.priority, x.deadline, x.id)
-    ), picked AS MATERIALIZED (
-      SELECT id, seconds, served_at FROM (
-        SELECT *, sum(seconds) OVER (ORDER BY served_at, id) - seconds AS ahead FROM ready) r
-      WHERE ahead < :room_seconds ORDER BY served_at, id LIMIT :want
-    ), c AS MATERIALIZED (
-      SELECT j.id, j.flow_id, j.deployment_id, j.project_id, j.batch_id, j.api_key_id, j.calls, j.est_cost_usd,
-        picked.seconds, picked.served_at
-      FROM picked JOIN jobs j USING (id)
-      WHERE j.state = 'queued' AND j.run_at IS NULL FOR UPDATE OF j SKIP LOCKED
-    ), served AS (
-      SELECT f.id, count(c.id) AS n, coalesce(sum(c.seconds), 0) AS seconds,
-        (SELECT count(*) FROM ready WHERE ready.flow_id = f.id) AS ready
-      FROM f LEFT JOIN c ON c.flow_id = f.id GROUP BY f.id
-    ), charged AS (
-      UPDATE flows SET queued = flows.queued - served.n, vtime = flows.vtime + served.seconds / flows.weight
-      FROM served WHERE flows.id = served.id AND served.n > 0
-    )
-    SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, seconds, served_at,
-      NULL::bigint AS drained_flow FROM c
-    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, id FROM served
-    WHERE n = ready AND ready < :want
-    ORDER BY served_at, id
+    SELECT coalesce(sum(waiting), 0)::bigint AS jobs, coalesce(sum(waiting_seconds), 0)::float8 AS seconds,
+      coalesce(sum(waiting) FILTER (WHERE urgent), 0)::bigint AS urgent_jobs,
+      coalesce(sum(waiting_seconds) FILTER (WHERE urgent), 0)::float8 AS urgent_seconds,
+      EXISTS (SELECT 1 FROM stakes WHERE pool_id = :pool AND active AND priority_class = 'interactive') AS interactive,
+      EXISTS (SELECT 1 FROM flows WHERE pool_id = :pool AND active AND deadline IS NOT NULL AND late) AS late,
+      (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM deployments
+        WHERE pool_id = :pool AND paused_at IS NULL) AS open
+    FROM leases WHERE pool_id = :pool
     """
 )
 
-# Only a flow with nothing ready sleeps. Whoever queues a job wakes it in the same transaction, behind our row lock.
-_SLEEP = text(
-    """
-    UPDATE flows f SET active = false WHERE f.id = ANY(:ids) AND NOT EXISTS (
-      SELECT 1 FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL)
-    """
-)
+_KEEP_CREDITS = text("UPDATE pools SET strict_credit = :strict, late_credit = :late WHERE id = :pool")
 
 _LEASE_JOBS = text(
     """
@@ -112,8 +73,8 @@ _LEASE_JOBS = text(
 )
 
 _INSERT_LEASES = text(
-    "INSERT INTO leases (id, pool_id, deployment_id, waiting, waiting_seconds, open)"
-    " VALUES (:id, :pool_id, :deployment_id, :size, :seconds, :size)"
+    "INSERT INTO leases (id, pool_id, deployment_id, waiting, waiting_seconds, job_seconds, urgent, open)"
+    " VALUES (:id, :pool_id, :deployment_id, :size, :pace_seconds, :job_seconds, :urgent, :size)"
 )
 
 
@@ -129,7 +90,6 @@ class DispatchPolicy:
     ahead_seconds: float = 2.5
     unlimited_ahead_jobs: int = 600
     lease_max_jobs: int = 50
-    flows_per_claim: int = 10
     key_names: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
@@ -146,17 +106,6 @@ class DispatchPolicy:
     def serves(self, base_url: str, api_key_env: str | None) -> bool:
         """Whether workers with our environment have the key of a deployment."""
         return base_url == self.base_url if api_key_env is None else api_key_env in self.key_names
-
-
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """What one claim may take: jobs, seconds of the pool, from how many flows, and from which not."""
-
-    jobs: int
-    seconds: float
-    flows: int
-    paused: list[int]
-    skip: list[int]
 
 
 def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> int:
@@ -180,7 +129,13 @@ def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID
     if row is None:
         return {}
     rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
-    return _fill(conn, pool, rates, policy)
+    now = conn.execute(_SITUATION, {"pool": pool}).one()
+    claims = Claims(pool, rates, now.open)
+    _claim(conn, claims, row, now, policy)
+    leases = _lease(conn, claims, policy.lease_max_jobs)
+    if claims.drained:
+        put_to_sleep(conn, sorted(claims.drained), now.open)
+    return leases
 
 
 def lease_probe(conn: Connection, pool: int, deployment_id: int, *, jobs: int) -> list[UUID]:
@@ -189,79 +144,88 @@ def lease_probe(conn: Connection, pool: int, deployment_id: int, *, jobs: int) -
     if row is None:
         return []
     rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
-    query = text("SELECT id FROM deployments WHERE pool_id = :pool AND id <> :id")
-    others = list(conn.execute(query, {"pool": pool, "id": deployment_id}).scalars())
-    claimed, _ = _claim(conn, pool, rates, _Room(jobs, math.inf, _PROBED_FLOWS, others, []))
-    return list(_write_leases(conn, pool, Reservations(conn).reserve(claimed), jobs))
+    claims = Claims(pool, rates, [deployment_id])
+    claims.take(conn, Lane.PROBE, Room(math.inf, jobs))
+    return list(_lease(conn, claims, jobs))
 
 
-def _fill(conn: Connection, pool: int, rates: Rates, policy: DispatchPolicy) -> dict[UUID, int]:
-    """Claim and lease until `ahead_seconds` of the pool are out, and at most the last job beyond it.
+def _lease(conn: Connection, claims: Claims, lease_max_jobs: int) -> dict[UUID, int]:
+    """Reserve money for what was claimed, lease it, and charge it: last of all, as the order of locks wants it.
 
-    How many jobs that will be is only known once they are claimed, so it may take a few steps. While jobs are out, room
-    for less than a fifth is left to grow: leases of a few jobs cost the workers more than the jobs do.
+    What no budget has room for is not charged, and does not come again: its flow is blocked, or it is parked.
     """
-    ahead = conn.execute(_AHEAD, {"pool": pool}).one()
-    paused = _paused_deployments(conn, pool)
-    left_jobs = rates.ahead_jobs(policy.unlimited_ahead_jobs) - int(ahead.jobs)
-    left_seconds = math.inf if rates.unlimited else policy.ahead_seconds - float(ahead.seconds)
-    if (
-        ahead.jobs
-        and min(left_jobs / policy.unlimited_ahead_jobs, left_seconds / policy.ahead_seconds) < _WORTH_FILLING
-    ):
+    if not claims.jobs:
         return {}
-    mean_seconds = max(rates.request_seconds, rates.image_seconds) or policy.ahead_seconds / 10
-    leases: dict[UUID, int] = {}
-    empty: list[int] = []
-    money = Reservations(conn)
-    while left_jobs > 0 and left_seconds > _NOTHING_SECONDS:
-        want = left_jobs if rates.unlimited else max(1, min(left_jobs, int(left_seconds / mean_seconds)))
-        room = _Room(want, left_seconds - _NOTHING_SECONDS, policy.flows_per_claim, paused, empty)
-        claimed, drained = _claim(conn, pool, rates, room)
-        got = money.reserve(claimed)
-        leases |= _write_leases(conn, pool, got, policy.lease_max_jobs)
-        if drained and not paused:
-            conn.execute(_SLEEP, {"ids": drained})
-        # What no budget had room for does not come again: its flow is blocked, or the jobs are parked.
-        if money.stuck or (not claimed and not drained):
-            break
-        # Flows that have only jobs of paused deployments stay awake, and must not hide the flows behind them.
-        empty += drained
-        seconds = sum(job.seconds for job in got)
-        left_jobs -= len(got)
-        left_seconds -= seconds
-        mean_seconds = max(seconds / len(got), _NOTHING_SECONDS) if got else mean_seconds
+    got = Reservations(conn).reserve(claims.jobs)
+    leases = _write_leases(conn, claims.pool_id, got, lease_max_jobs)
+    changes: dict[int, FlowChange] = {}
+    for job in got:
+        change = changes.setdefault(job.flow_id, FlowChange())
+        change.queued -= 1
+        change.seconds += job.seconds
+    change_flows(conn, changes)
     return leases
 
 
-def _paused_deployments(conn: Connection, pool: int) -> list[int]:
-    query = text("SELECT id FROM deployments WHERE pool_id = :pool AND paused_at IS NOT NULL")
-    return list(conn.execute(query, {"pool": pool}).scalars())
+def _claim(conn: Connection, claims: Claims, pool: Row[Any], now: Row[Any], policy: DispatchPolicy) -> None:
+    """Interactive jobs first, out of turn within their credit; then late ones likewise; then everybody by weight.
+
+    Until `ahead_seconds` of the pool are out, and at most the last job beyond it. Interactive jobs have room of their
+    own beyond that: they do not wait for others to start. While jobs are out, room for less than a fifth is left to
+    grow: leases of a few jobs cost the workers more than the jobs do.
+    """
+    most_jobs, most = claims.rates.ahead_jobs(policy.unlimited_ahead_jobs), policy.ahead_seconds
+    strict = _Credit(pool.strict_credit)
+    late = _Credit(pool.late_credit)
+    used_strict = used_late = 0.0
+    if now.interactive:
+        own = Room(
+            min(strict.seconds, OUT_OF_TURN * most - now.urgent_seconds),
+            max(1, int(OUT_OF_TURN * most_jobs)) - now.urgent_jobs,
+        )
+        used_strict = claims.take(conn, Lane.INTERACTIVE, own)
+    room = Room(
+        math.inf if claims.rates.unlimited else most - now.seconds - used_strict,
+        most_jobs - now.jobs - len(claims.jobs),
+    )
+    if now.jobs and min(room.jobs / policy.unlimited_ahead_jobs, room.seconds / most) < _WORTH_FILLING:
+        room.jobs = 0
+    used = used_strict
+    if now.late and room.is_open:
+        behind = Room(min(late.seconds, OUT_OF_TURN * most, room.seconds), room.jobs)
+        before = len(claims.jobs)
+        used_late = claims.take(conn, Lane.LATE, behind)
+        room.seconds -= used_late
+        room.jobs -= len(claims.jobs) - before
+        used += used_late
+    used += claims.take(conn, Lane.ALL, room)
+    credits_now = strict.after(used, used_strict), late.after(used, used_late)
+    if credits_now != (pool.strict_credit, pool.late_credit):
+        conn.execute(_KEEP_CREDITS, {"pool": pool.id, "strict": credits_now[0], "late": credits_now[1]})
 
 
-def _claim(conn: Connection, pool: int, rates: Rates, room: _Room) -> tuple[list[ClaimedJob], list[int]]:
-    """The jobs, locked and charged to their flows, in order; and the flows that have nothing else to give."""
-    parameters: Mapping[str, Any] = {
-        "pool": pool,
-        "want": room.jobs,
-        "room_seconds": room.seconds,
-        "flows": room.flows,
-        "request_seconds": _NOMINAL_SECONDS if rates.unlimited else rates.request_seconds,
-        "token_seconds": rates.token_seconds,
-        "image_seconds": rates.image_seconds,
-        "paused": room.paused,
-        "skip": room.skip,
-    }
-    rows = conn.execute(_CLAIM, parameters).all()
-    drained = [row.drained_flow for row in rows if row.drained_flow is not None]
-    jobs = [row for row in rows if row.id is not None]
-    return [ClaimedJob(*row[:9]) for row in jobs], drained
+@dataclass(frozen=True, slots=True)
+class _Credit:
+    """Seconds that may be had out of turn; null is as many as can be saved up."""
+
+    kept: float | None
+
+    @property
+    def seconds(self) -> float:
+        return OUT_OF_TURN * _CREDIT_SECONDS if self.kept is None else self.kept
+
+    def after(self, passed: float, used: float) -> float | None:
+        """What is left when `passed` seconds went through the pool, `used` of them on this credit."""
+        left = self.seconds + OUT_OF_TURN * passed - used
+        return left if left < OUT_OF_TURN * _CREDIT_SECONDS else None
 
 
-def _write_leases(conn: Connection, pool: int, claimed: list[ClaimedJob], lease_max_jobs: int) -> dict[UUID, int]:
+def _write_leases(conn: Connection, pool: int, claimed: Sequence[ClaimedJob], lease_max_jobs: int) -> dict[UUID, int]:
+    kinds: dict[tuple[int, bool], list[ClaimedJob]] = {}
+    for job in claimed:
+        kinds.setdefault((job.deployment_id, not job.urgent), []).append(job)
     groups: dict[UUID, list[ClaimedJob]] = {}
-    for deployment_id in sorted({job.deployment_id for job in claimed}):
-        jobs = [job for job in claimed if job.deployment_id == deployment_id]
+    for _, jobs in sorted(kinds.items()):
         size = max(1, min(lease_max_jobs, -(-len(jobs) // 4)))
         for start in range(0, len(jobs), size):
             groups[new_id()] = jobs[start : start + size]
@@ -275,7 +239,9 @@ def _write_leases(conn: Connection, pool: int, claimed: list[ClaimedJob], lease_
                 "pool_id": pool,
                 "deployment_id": jobs[0].deployment_id,
                 "size": len(jobs),
-                "seconds": sum(job.seconds for job in jobs),
+                "pace_seconds": sum(job.pace_seconds for job in jobs),
+                "job_seconds": sum(job.seconds for job in jobs) / len(jobs),
+                "urgent": jobs[0].urgent,
             }
             for lease_id, jobs in groups.items()
         ],

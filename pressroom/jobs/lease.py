@@ -36,8 +36,8 @@ _JOBS = text(
     """
     SELECT j.id, j.project_id, j.batch_id, j.flow_id, j.url, j.attempts_used, j.max_attempts, j.deadline,
       j.est_tokens, j.est_images, j.est_cost_usd, r.body
-    FROM jobs j JOIN job_requests r ON r.job_id = j.id
-    WHERE j.lease_id = :lease AND j.state = 'leased' ORDER BY j.priority, j.deadline, j.id
+    FROM jobs j JOIN job_requests r ON r.job_id = j.id JOIN flows f ON f.id = j.flow_id
+    WHERE j.lease_id = :lease AND j.state = 'leased' ORDER BY f.priority, f.deadline, f.id, j.id
     """
 )
 
@@ -84,7 +84,7 @@ _HAND_BACK = text(
     FROM unnest(CAST(:jobs AS uuid[]), CAST(:leases AS uuid[])) AS t (job_id, lease_id) JOIN mine ON mine.id = job_id
       JOIN leases l ON l.id = t.lease_id
     WHERE j.id = t.job_id AND j.lease_id = t.lease_id AND j.state = 'leased'
-    RETURNING j.id, j.flow_id, t.lease_id, l.waiting_seconds / greatest(l.waiting, 1) AS seconds
+    RETURNING j.id, j.flow_id, t.lease_id, l.job_seconds AS seconds
     """
 )
 

@@ -5,8 +5,8 @@ an API key's budget, jobs are parked one by one, and others of the flow go on. W
 cannot have now, the next sweep wakes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.job import PARKED_UNTIL
 from pressroom.jobs.claimed import ClaimedJob
+from pressroom.jobs.sleep import wake_stakes
 from pressroom.money.budgets import worth_waking
 
 _PARK_AT_ONCE = 20_000
@@ -39,7 +40,7 @@ _PARK_ALIKE = text(
     WITH near AS MATERIALIZED (
       SELECT id, batch_id, api_key_id, est_cost_usd FROM jobs
       WHERE flow_id = :flow AND state = 'queued' AND run_at IS NULL
-      ORDER BY priority, deadline, id LIMIT :limit
+      ORDER BY id LIMIT :limit
     ), alike AS MATERIALIZED (
       SELECT id FROM jobs WHERE id IN (SELECT id FROM near WHERE :scope_id IN (batch_id, api_key_id)
         AND est_cost_usd > :left_usd AND id <> ALL(CAST(:granted AS uuid[])))
@@ -51,13 +52,12 @@ _PARK_ALIKE = text(
     """  # noqa: S608
 )
 
-# Their rows are ours already: the claim locked them. What it charged them is given back.
-_GIVE_BACK = text(
+# All flows of the claim, in order: dispatch charges the others at its end.
+_LOCK_FLOWS = text("SELECT 1 FROM flows WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
+_BLOCK = text(
     """
-    UPDATE flows f SET queued = f.queued + t.jobs, vtime = f.vtime - t.seconds / f.weight,
-      blocked_by = coalesce(t.blocked_by, f.blocked_by)
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:jobs AS bigint[]), CAST(:seconds AS float8[]),
-      CAST(:blocked_by AS bigint[])) AS t (id, jobs, seconds, blocked_by) WHERE f.id = t.id
+    UPDATE flows f SET blocked_by = t.budget
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:budgets AS bigint[])) AS t (id, budget) WHERE f.id = t.id
     """
 )
 
@@ -94,19 +94,12 @@ _HELD_UP = text(
       SELECT j.est_cost_usd FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
         AND (j.deadline IS NULL OR j.deadline > now())
         AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.id = j.deployment_id AND d.paused_at IS NOT NULL)
-      ORDER BY j.priority, j.deadline, j.id LIMIT 1) head ON true
+      ORDER BY j.id LIMIT 1) head ON true
     WHERE f.blocked_by = ANY(:ids) FOR UPDATE OF f SKIP LOCKED
     """
 )
 
-# Time spent waiting for money earns no credit, as idle time does not.
-_OPEN_FLOWS = text(
-    """
-    UPDATE flows f SET blocked_by = NULL, active = true, vtime = greatest(f.vtime, coalesce((SELECT min(o.vtime)
-      FROM flows o WHERE o.pool_id = f.pool_id AND o.active AND NOT o.paused AND o.blocked_by IS NULL), f.vtime))
-    WHERE f.id = ANY(:ids)
-    """
-)
+_OPEN_FLOWS = text("UPDATE flows f SET blocked_by = NULL, active = true WHERE f.id = ANY(:ids)")
 
 # `spoken_for`: woken before and not leased yet. Of flows that are held up or locked, none is woken.
 _PARKED = text(
@@ -149,64 +142,24 @@ class Lacking:
     hopeless: bool
 
 
-@dataclass(slots=True)
-class _Return:
-    jobs: int = 0
-    seconds: float = 0.0
-    blocked_by: int | None = None
+def put_aside(
+    conn: Connection, lacking: Sequence[Lacking], granted: Sequence[UUID], *, flows: Collection[int] = ()
+) -> None:
+    """Let these jobs wait for their budgets: as flows, or one by one. In the transaction that claimed them.
 
-
-@dataclass(slots=True)
-class _Returns:
-    """What each flow gets back of what it was charged."""
-
-    flows: dict[int, _Return] = field(default_factory=dict)
-
-    def add(self, job: ClaimedJob) -> _Return:
-        back = self.flows.setdefault(job.flow_id, _Return())
-        back.jobs += 1
-        back.seconds += job.seconds
-        return back
-
-
-def put_aside(conn: Connection, lacking: Sequence[Lacking], granted: Sequence[UUID]) -> None:
-    """Let these jobs wait for their budgets: as flows, or one by one. In the transaction that claimed them."""
-    returns = _Returns()
-    for one in lacking:
-        back = returns.add(one.job)
-        if one.holds_up:
-            back.blocked_by = one.budget
+    `flows` are all that the claim took from, which are locked here if any is to be blocked.
+    """
+    blocked = {one.job.flow_id: one.budget for one in lacking if one.holds_up}
     alone = [one for one in lacking if not one.holds_up]
     if alone:
         conn.execute(_PARK, {"jobs": [one.job.id for one in alone], "budgets": [one.budget for one in alone]})
     alike = {(one.job.flow_id, one.budget): one for one in alone if one.scope_id is not None and not one.hopeless}
     for (flow, budget), one in alike.items():
         if _park_alike(conn, one, granted):
-            returns.flows[flow].blocked_by = returns.flows[flow].blocked_by or budget
-    give_back(conn, returns.flows)
-
-
-def refuse_for_now(conn: Connection, jobs: Sequence[ClaimedJob]) -> None:
-    """Leave claimed jobs where they were."""
-    returns = _Returns()
-    for job in jobs:
-        returns.add(job)
-    give_back(conn, returns.flows)
-
-
-def give_back(conn: Connection, flows: Mapping[int, Any]) -> None:
-    """Undo what a claim charged to these flows."""
-    if flows:
-        ids = sorted(flows)
-        conn.execute(
-            _GIVE_BACK,
-            {
-                "ids": ids,
-                "jobs": [flows[i].jobs for i in ids],
-                "seconds": [flows[i].seconds for i in ids],
-                "blocked_by": [flows[i].blocked_by for i in ids],
-            },
-        )
+            blocked.setdefault(flow, budget)
+    if blocked:
+        conn.execute(_LOCK_FLOWS, {"ids": sorted({*flows, *blocked})})
+        conn.execute(_BLOCK, {"ids": list(blocked), "budgets": list(blocked.values())})
 
 
 def _park_alike(conn: Connection, one: Lacking, granted: Sequence[UUID]) -> bool:
@@ -245,6 +198,7 @@ def wake(conn: Connection, budgets: Collection[int], *, eager: bool) -> None:
         free += _unpark(conn, budget, {key[1]: row.left_usd for key, row in left.items() if key[0] == budget})
     if free:
         conn.execute(_OPEN_FLOWS, {"ids": sorted(set(free))})
+        wake_stakes(conn, sorted(set(free)))
 
 
 def _may_go(flow: Row[Any], window: Row[Any] | None, *, eager: bool) -> bool:

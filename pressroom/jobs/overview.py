@@ -29,7 +29,7 @@ _BACKLOG = text(
         SELECT avg(j.est_tokens * j.token_ratio)::float8 AS tokens, avg(j.est_images)::float8 AS images FROM (
           SELECT j.est_tokens, j.est_images, d.token_ratio FROM jobs j JOIN deployments d ON d.id = j.deployment_id
           WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
-          ORDER BY j.priority, j.deadline, j.id LIMIT {_SAMPLED_JOBS}) j) s
+          ORDER BY j.id LIMIT {_SAMPLED_JOBS}) j) s
       WHERE f.place <= {_SAMPLED_FLOWS} AND s.tokens IS NOT NULL
     ), leased AS (
       SELECT pool_id, sum(waiting)::bigint AS jobs FROM leases GROUP BY 1

@@ -8,6 +8,7 @@ from pressroom.limits.pool_limits import SETTINGS, PoolLimits
 
 _LEAST_AHEAD = 16
 _AHEAD_PER_CALL = 8
+_DAY_SECONDS = 86_400.0
 _BURST = "burst_seconds"
 
 DIMENSIONS = ("rpm", "tpm", "ipm", "rpd", "tpd", "concurrency")
@@ -39,22 +40,39 @@ def _limits(layer: Mapping[str, Any]) -> PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Seconds of the pool per request, per token and per image; 0 where a dimension has no limit."""
+    """Seconds of the pool per request, per token and per image; 0 where a dimension has no limit.
+
+    By the minute they pace: they say how far dispatch runs ahead. A day's quota may be used in an hour, so it does not
+    pace; but where it runs out first, it is what tenants compete for, and is charged.
+    """
 
     request_seconds: float
     token_seconds: float
     image_seconds: float
     concurrency: float | None = None
+    day_request_seconds: float = 0.0
+    day_token_seconds: float = 0.0
 
     @classmethod
     def of(cls, limits: Mapping[str, float]) -> "Rates":
-        """From limits per minute. Day limits bound the limiter, not the look-ahead."""
+        """From limits per minute and day."""
 
-        def seconds(dimension: str) -> float:
+        def seconds(dimension: str, period: float = 60.0) -> float:
             limit = limits.get(dimension)
-            return 60.0 / limit if limit else 0.0
+            return period / limit if limit else 0.0
 
-        return cls(seconds("rpm"), seconds("tpm"), seconds("ipm"), limits.get("concurrency"))
+        minute = seconds("rpm"), seconds("tpm"), seconds("ipm")
+        return cls(*minute, limits.get("concurrency"), seconds("rpd", _DAY_SECONDS), seconds("tpd", _DAY_SECONDS))
+
+    @property
+    def request_charge(self) -> float:
+        """What a request is charged to its stake: by the day where that is scarcer than the minute."""
+        return max(self.request_seconds, self.day_request_seconds)
+
+    @property
+    def token_charge(self) -> float:
+        """The same for a token."""
+        return max(self.token_seconds, self.day_token_seconds)
 
     @property
     def unlimited(self) -> bool:
@@ -68,5 +86,5 @@ class Rates:
         return min(at_most, max(_LEAST_AHEAD, int(_AHEAD_PER_CALL * self.concurrency)))
 
     def seconds(self, tokens: float, images: float) -> float:
-        """What one request of this size takes of the bottleneck."""
-        return max(self.request_seconds, tokens * self.token_seconds, images * self.image_seconds)
+        """What one request of this size takes of the bottleneck: what its stake is charged."""
+        return max(self.request_charge, tokens * self.token_charge, images * self.image_seconds)

@@ -18,6 +18,7 @@ from pressroom.jobs.holds import post_overdue, release_held
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.over_budget import wake_all
 from pressroom.jobs.publish import Publisher
+from pressroom.jobs.sleep import wake_stakes
 
 UNCERTAIN_SECONDS = 86_400.0
 """How long money stays reserved for a call of which nobody learns what it cost."""
@@ -57,7 +58,7 @@ _TAKE_BACK = text(
       error_code = CASE WHEN j.state = 'running' THEN 'worker_lost' ELSE j.error_code END
     FROM mine WHERE j.id = mine.id
     RETURNING j.id, j.project_id, j.batch_id, j.flow_id, j.deployment_id, j.state, old.state AS was, old.lease_id,
-      (SELECT l.waiting_seconds / greatest(l.waiting, 1) FROM leases l WHERE l.id = old.lease_id) AS seconds
+      (SELECT l.job_seconds FROM leases l WHERE l.id = old.lease_id) AS seconds
     """
 )
 
@@ -156,6 +157,7 @@ def sweep(
         post_overdue(conn, after_seconds=uncertain_seconds)
     with engine.begin() as conn:
         wake_all(conn)
+        wake_stakes(conn)
     with engine.begin() as conn:
         lost = list(conn.execute(_RESEND, {"after": resend_seconds}).scalars())
     publisher.publish(lost)

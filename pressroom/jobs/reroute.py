@@ -48,7 +48,7 @@ _SAMPLE = text(
     SELECT coalesce(avg(x.est_tokens), 0)::float8 AS tokens, coalesce(avg(x.est_images), 0)::float8 AS images
     FROM flows f CROSS JOIN LATERAL (
       SELECT est_tokens, est_images FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
-      ORDER BY priority, deadline, id LIMIT 20) x
+      ORDER BY id LIMIT 20) x
     WHERE f.pool_id = :pool AND f.queued > 0
     """
 )

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from pressroom.jobs.claimed import ClaimedJob
-from pressroom.jobs.over_budget import STARTS_AT, Lacking, put_aside, refuse_for_now
+from pressroom.jobs.over_budget import STARTS_AT, Lacking, put_aside
 from pressroom.money.budgets import Purse, Room
 
 _APPLYING = text(
@@ -76,8 +76,8 @@ class Reservations:
     def reserve(self, claimed: Sequence[ClaimedJob]) -> list[ClaimedJob]:
         """The jobs whose upper bound is now held against every budget that applies, in order; all, where none does.
 
-        The others are dealt with here: their flow is blocked, or they are parked, and their flows get back what the
-        claim charged them. Call it between the claim and the lease.
+        The others are dealt with here: their flow is blocked, or they are parked. Call it between the claim and the
+        lease; only what it grants is charged.
         """
         applying = self._applying(claimed)
         if not applying:
@@ -97,10 +97,10 @@ class Reservations:
                     Lacking(job, room.budget, scope_id, room.left_usd, refused.holds_up, hopeless=refused.hopeless)
                 )
         self._hold(granted, under)
-        put_aside(self._conn, lacking, [job.id for job in granted])
+        flows = {job.flow_id for job in claimed}
+        put_aside(self._conn, lacking, [job.id for job in granted], flows=flows)
         if len(possible) < len(claimed):
             self.stuck = True
-            refuse_for_now(self._conn, [job for job in claimed if not under.locked(job)])
         return granted
 
     def _applying(self, claimed: Sequence[ClaimedJob]) -> Sequence[Row[Any]]:

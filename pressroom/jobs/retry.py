@@ -1,14 +1,19 @@
 """Run ended jobs again. No final state is left: a new job takes the line over, and the old one says by whom."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import Connection, text
 
-from pressroom.jobs.flows import FlowChange, change_flows
+from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow
 from pressroom.jobs.selection import Selection
 
 # A deadline that has passed is dropped: whoever asks for a retry wants it to run.
 _RETRY = """
     WITH picked AS MATERIALIZED (
-      SELECT j.*, uuidv7() AS new_id FROM jobs j
+      SELECT j.*, uuidv7() AS new_id, coalesce(
+        (SELECT t.new FROM unnest(CAST(:overdue AS bigint[]), CAST(:instead AS bigint[])) AS t (old, new)
+          WHERE t.old = j.flow_id), j.flow_id) AS new_flow FROM jobs j
       WHERE {where} AND j.state IN ('failed', 'cancelled', 'expired') AND j.superseded_by IS NULL
       ORDER BY j.id FOR UPDATE OF j
     ), superseded AS (
@@ -16,14 +21,23 @@ _RETRY = """
     ), added AS (
       INSERT INTO jobs (id, project_id, batch_id, api_key_id, line_no, custom_id, flow_id, deployment_id, url, state,
         priority, deadline, max_attempts, est_tokens, est_images, est_cost_usd)
-      SELECT new_id, project_id, batch_id, api_key_id, line_no, custom_id, flow_id, deployment_id, url, 'queued',
+      SELECT new_id, project_id, batch_id, api_key_id, line_no, custom_id, new_flow, deployment_id, url, 'queued',
         priority, CASE WHEN deadline > now() THEN deadline END, max_attempts, est_tokens, est_images, est_cost_usd
       FROM picked
     ), requests AS (
       INSERT INTO job_requests (job_id, body)
       SELECT p.new_id, r.body FROM picked p JOIN job_requests r ON r.job_id = p.id
     )
-    SELECT batch_id, flow_id, state, count(*)::int AS n FROM picked GROUP BY 1, 2, 3
+    SELECT batch_id, new_flow AS flow_id, state, count(*)::int AS n, sum(est_tokens)::bigint AS tokens,
+      sum(est_images)::bigint AS images FROM picked GROUP BY 1, 2, 3
+"""
+
+_OVERDUE = """
+    SELECT f.id, f.stake_id, f.deployment_id, f.batch_id, f.priority FROM flows f
+    WHERE f.deadline <= now() AND f.project_id = :project_id AND f.id IN (
+      SELECT j.flow_id FROM jobs j WHERE {where} AND j.state IN ('failed', 'cancelled', 'expired')
+        AND j.superseded_by IS NULL AND j.deadline IS NOT NULL)
+    ORDER BY f.id
 """
 
 _REOPEN = text(
@@ -46,11 +60,16 @@ def retry(conn: Connection, selection: Selection) -> int:
     that had ended is in progress again. Costs of the old attempts stay on the books. Runs in the caller's transaction.
     """
     where, bound = selection.where()
-    rows = conn.execute(text(_RETRY.format(where=where)), bound).all()
+    instead = _flows_without_deadline(conn, where, bound)
+    flows_now = {"overdue": list(instead), "instead": list(instead.values())}
+    rows = conn.execute(text(_RETRY.format(where=where)), {**bound, **flows_now}).all()
     flows: dict[int, FlowChange] = {}
     for row in rows:
         change = flows.setdefault(row.flow_id, FlowChange(ready=True))
         change.queued += row.n
+        change.jobs += row.n
+        change.tokens += row.tokens
+        change.images += row.images
     ids = sorted({row.batch_id for row in rows if row.batch_id is not None})
     if ids:
         ended = {
@@ -61,3 +80,11 @@ def retry(conn: Connection, selection: Selection) -> int:
         conn.execute(_REOPEN, {"ids": ids, **ended})
     change_flows(conn, flows)
     return sum(row.n for row in rows)
+
+
+def _flows_without_deadline(conn: Connection, where: str, bound: Mapping[str, Any]) -> dict[int, int]:
+    """For flows whose deadline has passed, which nothing is taken from any more: their like without one."""
+    rows = conn.execute(text(_OVERDUE.format(where=where)), bound).all()
+    return {
+        row.id: ensure_flow(conn, FlowKey(row.stake_id, row.deployment_id, row.batch_id, row.priority)) for row in rows
+    }

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from models import PriorityClass
 from pressroom.ids import new_id
-from pressroom.jobs.flows import FlowChange, change_flows, ensure_flow
+from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow, ensure_stake, flow_deadline
 from pressroom.jobs.resolve import DeploymentRef
 from pressroom.jobs.share import Share
 from pressroom.operations.base import Estimate
@@ -20,11 +20,16 @@ from pressroom.operations.base import Estimate
 CHUNK = 2000
 """Jobs in memory at a time."""
 
-# What is the same for all jobs of a model comes first, so that it is put together once.
+_REMEMBERED_STARTS = 10_000
+
+# What is the same for all jobs of a flow at an endpoint comes first, so that it is put together once.
 _COPY_JOBS = (
-    "COPY jobs (project_id, batch_id, api_key_id, max_attempts, state, flow_id, deployment_id, url, id, line_no,"
-    " custom_id, priority, run_at, deadline, est_tokens, est_images, est_cost_usd) FROM STDIN"
+    "COPY jobs (project_id, batch_id, api_key_id, max_attempts, state, priority, deadline, flow_id, deployment_id, url,"
+    " id, line_no, custom_id, run_at, est_tokens, est_images, est_cost_usd) FROM STDIN"
 )
+_StartKey = tuple[int, str, int, datetime | None]
+"""Deployment, endpoint, priority and deadline."""
+
 _COPY_REQUESTS = "COPY job_requests (job_id, body) FROM STDIN"
 _ESCAPES = (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
@@ -88,8 +93,9 @@ def insert_jobs(
         rows.copy()
     if before_waking is not None:
         before_waking(inserted)
-    # Not `wake_flows` alone: two submissions to several flows would lock them in any order, and could deadlock.
-    change_flows(conn, {flow: FlowChange(queued=count, ready=True) for flow, count in rows.ready.items() if count})
+    for change in rows.changes.values():
+        change.queued = change.jobs
+    change_flows(conn, rows.changes)
     return inserted
 
 
@@ -104,31 +110,38 @@ class _Rows:
         self._conn = conn
         self._to = to
         self._places: dict[str, DeploymentRef | Share] = {}
-        self._flow_of: dict[int, int] = {}
-        self._starts: dict[tuple[int, str], str] = {}
+        self._pool_of: dict[int, int] = {}
+        self._stakes: dict[int, int] = {}
+        self._starts: dict[_StartKey, tuple[str, FlowChange]] = {}
         self._jobs: list[str] = []
         self._requests: list[str] = []
-        self.ready: dict[int, int] = {}
-        for model in sorted(to.deployments):
+        self.changes: dict[int, FlowChange] = {}
+        for model in to.deployments:
             self._find_place(model)
+        # In order: two submissions that make the same stakes in different orders would wait for each other.
+        for pool_id in sorted(set(self._pool_of.values())):
+            self._find_stake(pool_id)
 
     def take(self, jobs: Iterable[NewJob], inserted: Inserted, *, keep_ids: bool) -> int:
         """Add rows; returns how many."""
-        places, flow_of, starts, ready = self._places, self._flow_of, self._starts, self.ready
+        places, starts = self._places, self._starts
         for url, model, body, estimate, custom_id, line_no, run_at, deadline, priority in jobs:
             place = places.get(model) or self._find_place(model)
             if type(place) is Share:
                 place = place.next()
-            start = starts.get((place.id, url)) or self._start(place.id, url)  # type: ignore[union-attr]
+            key = (place.id, url, priority, deadline)  # type: ignore[union-attr]
+            start, change = starts.get(key) or self._start(key)
             job_id = new_id()
             shown = job_id.hex
             self._jobs.append(
-                f"{start}\t{shown}\t{_nullable(line_no)}\t{_nullable(custom_id)}\t{priority}\t{_nullable(run_at)}"
-                f"\t{_nullable(deadline)}\t{estimate.tokens}\t{estimate.images}\t{estimate.cost_usd}\n"
+                f"{start}\t{shown}\t{_nullable(line_no)}\t{_nullable(custom_id)}\t{_nullable(run_at)}"
+                f"\t{estimate.tokens}\t{estimate.images}\t{estimate.cost_usd}\n"
             )
             self._requests.append(f"{shown}\t{_escape(body)}\n")
             inserted.est_cost_usd += estimate.cost_usd
-            ready[flow_of[place.id]] += 1  # type: ignore[union-attr]
+            change.jobs += 1
+            change.tokens += estimate.tokens
+            change.images += estimate.images
             if keep_ids:
                 inserted.ids.append(job_id)
         return len(self._jobs)
@@ -144,28 +157,33 @@ class _Rows:
         finally:
             cursor.close()
 
-    def _start(self, deployment_id: int, url: str) -> str:
-        """The columns that all jobs of a deployment at an endpoint share."""
-        to = self._to
+    def _start(self, key: _StartKey) -> tuple[str, FlowChange]:
+        """The columns that all jobs of a flow at an endpoint share, and what is added to the flow."""
+        to, (deployment_id, url, priority, deadline) = self._to, key
+        if len(self._starts) >= _REMEMBERED_STARTS:
+            self._starts.clear()
+        pool_id = self._pool_of[deployment_id]
+        stake = self._stakes.get(pool_id) or self._find_stake(pool_id)
+        flow = ensure_flow(self._conn, FlowKey(stake, deployment_id, to.batch_id, priority, flow_deadline(deadline)))
+        change = self.changes.setdefault(flow, FlowChange(ready=True))
         batch = to.batch_id.hex if to.batch_id is not None else "\\N"
-        key = to.api_key_id.hex if to.api_key_id is not None else "\\N"
-        places = f"{self._flow_of[deployment_id]}\t{deployment_id}\t{_escape(url)}"
-        start = f"{to.project_id.hex}\t{batch}\t{key}\t{to.max_attempts}\tqueued\t{places}"
-        self._starts[deployment_id, url] = start
-        return start
+        api_key = to.api_key_id.hex if to.api_key_id is not None else "\\N"
+        places = f"{priority}\t{_nullable(deadline)}\t{flow}\t{deployment_id}\t{_escape(url)}"
+        start = f"{to.project_id.hex}\t{batch}\t{api_key}\t{to.max_attempts}\tqueued\t{places}"
+        self._starts[key] = start, change
+        return start, change
 
     def _find_place(self, model: str) -> DeploymentRef | Share:
         place = self._places[model] = self._to.deployments[model]
         for ref in place.refs if isinstance(place, Share) else [place]:
-            flow = ensure_flow(
-                self._conn,
-                pool_id=ref.pool_id,
-                project_id=self._to.project_id,
-                priority_class=self._to.priority_class,
-            )
-            self._flow_of[ref.id] = flow
-            self.ready.setdefault(flow, 0)
+            self._pool_of[ref.id] = ref.pool_id
         return place
+
+    def _find_stake(self, pool_id: int) -> int:
+        to = self._to
+        stake = ensure_stake(self._conn, pool_id=pool_id, project_id=to.project_id, priority_class=to.priority_class)
+        self._stakes[pool_id] = stake
+        return stake
 
 
 def _nullable(value: object) -> str:

@@ -47,7 +47,7 @@ KINDS: dict[str, Callable[[LeasedJob, UUID], Outcome]] = {
     "not sent": unsent,
     "not sent, cancelled": lambda job, attempt: unsent(job, attempt, Next.CANCEL),
 }
-_TABLES = "jobs, job_requests, job_results, attempts, leases, batches, workers, daily_costs, flows"
+_TABLES = "jobs, job_requests, job_results, attempts, leases, batches, workers, daily_costs, flows, stakes"
 
 
 class JobLife(RuleBasedStateMachine):

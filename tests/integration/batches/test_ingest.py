@@ -55,7 +55,9 @@ def test_a_mixed_file_becomes_one_batch(engine: Engine, tmp_path: Path) -> None:
             text("SELECT count(*) AS n, sum(est_cost_usd) AS usd, sum(est_images) AS images FROM jobs")
         ).one()
         flows: dict[str, int] = dict(
-            conn.execute(text("SELECT d.model, f.queued FROM flows f JOIN deployments d USING (pool_id)")).all()
+            conn.execute(
+                text("SELECT d.model, f.queued FROM flows f JOIN deployments d ON d.id = f.deployment_id")
+            ).all()
         )
     assert (row.id, row.state, row.input_name, row.total) == (batch.id, "in_progress", "in.jsonl", 8)
     assert row.est_cost_usd == sums.usd == batch.est_cost_usd > batch.expected_usd > Decimal("0.096")
@@ -88,7 +90,7 @@ def test_options_reach_every_job(engine: Engine, tmp_path: Path) -> None:
     assert (job.url, job.project_id, job.line_no) == ("/v1/chat/completions", DEFAULT_PROJECT_ID, 1)
     with engine.connect() as conn:
         assert conn.execute(text("SELECT metadata FROM batches")).scalar_one() == {"for": "tests"}
-        assert conn.execute(text("SELECT priority_class FROM flows")).scalar_one() == "bulk"
+        assert conn.execute(text("SELECT priority_class FROM stakes")).scalar_one() == "bulk"
 
 
 @pytest.mark.parametrize("bad_at", [1, 500, 1000])
@@ -288,4 +290,7 @@ def test_two_batches_at_once_do_not_wait_for_each_other(engine: Engine, tmp_path
         batches = list(threads.map(lambda path: take_in(engine, path), paths))
     assert [batch.total for batch in batches] == [2 * CHUNK + 20] * 2
     with engine.connect() as conn:
-        assert list(conn.execute(text("SELECT queued FROM flows")).scalars()) == [2 * CHUNK + 20] * 2
+        assert (
+            list(conn.execute(text("SELECT sum(queued) FROM flows GROUP BY stake_id")).scalars())
+            == [2 * CHUNK + 20] * 2
+        )

@@ -160,7 +160,7 @@ def test_within_a_flow_priority_then_deadline_then_age_decide(desk: Desk) -> Non
 
 
 def test_many_dispatchers_at_once_lease_every_job_once(desk: Desk) -> None:
-    desk.policy = replace(desk.policy, unlimited_ahead_jobs=10_000, lease_max_jobs=7, flows_per_claim=3)
+    desk.policy = replace(desk.policy, unlimited_ahead_jobs=10_000, lease_max_jobs=7)
     for number in range(6):
         desk.submit(150, project=desk.project(f"p{number}"))
     barrier = threading.Barrier(6)
@@ -283,7 +283,7 @@ def test_jobs_of_a_paused_deployment_do_not_hold_up_the_others_of_its_pool(desk:
     for number in range(12):
         desk.submit(1, project=desk.project(f"stuck-{number}"))
     desk.submit(3, model="gpt-4o-mini-2024-07-18", priority_class=PriorityClass.BULK)
-    desk.execute("UPDATE flows SET vtime = 5 WHERE priority_class = 'bulk'")
+    desk.execute("UPDATE stakes SET vtime = 5 WHERE priority_class = 'bulk'")
     desk.execute("UPDATE deployments SET paused_at = now() WHERE id = :id", id=stopped.id)
 
     desk.dispatch()
@@ -313,7 +313,7 @@ def test_a_job_for_later_or_past_its_deadline_is_not_leased(desk: Desk) -> None:
 def test_a_weight_is_of_its_class_and_project(desk: Desk) -> None:
     desk.submit(1, project=desk.project("double", weight=2.0), priority_class=PriorityClass.INTERACTIVE)
 
-    assert desk.scalar("SELECT weight FROM flows") == 32.0
+    assert desk.scalar("SELECT weight FROM stakes") == 32.0
 
 
 def test_submitted_jobs_are_on_the_books_only_when_the_transaction_commits(desk: Desk, engine: Engine) -> None:

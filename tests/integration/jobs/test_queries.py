@@ -129,14 +129,23 @@ def test_a_queued_job_says_why_it_waits(conn: Connection, redis_url: str) -> Non
 
     assert reasons() == ["no worker is running"] * 7
     register(conn, host="here", pid=1)
+    like = "SELECT stake_id, pool_id, project_id, deployment_id, batch_id FROM flows ORDER BY queued DESC LIMIT 1"
+    columns = "stake_id, pool_id, project_id, deployment_id, batch_id, priority"
+    sooner = {
+        name: conn.execute(
+            text(f"INSERT INTO flows ({columns}) SELECT l.*, {priority} FROM ({like}) l RETURNING id")
+        ).scalar_one()
+        for name, priority in (("flow", -1), ("first_flow", -2))
+    }
     for job, change in (
         (due, "run_at = clock_timestamp() - interval '1 second'"),
         (expired, "deadline = clock_timestamp() - interval '1 second'"),
         (retried, "run_at = now() + interval '1 minute', error_code = 'timeout'"),
-        (second, "priority = -1"),
-        (first, "priority = -2"),
+        (second, "flow_id = :flow"),
+        (first, "flow_id = :first_flow"),
     ):
-        conn.execute(text(f"UPDATE jobs SET {change} WHERE id = :id"), {"id": job})
+        conn.execute(text(f"UPDATE jobs SET {change} WHERE id = :id"), {"id": job, **sooner})
+    conn.execute(text("UPDATE flows SET queued = 1, active = true WHERE priority < 0"))
     lines = ["1 job is before it", "next in turn"]
     with redis.Redis.from_url(redis_url) as client:
         stop_deployment(
