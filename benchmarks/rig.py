@@ -21,7 +21,7 @@ from pressroom.local_stack import LocalStack, StackUrls
 from tests.sandbox_process import SandboxProcess
 
 ROOT = Path(__file__).resolve().parents[1]
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _OF_OTHERS = ("PRESSROOM_", "OPENAI_", "AWS_")
 _TABLES = (

@@ -14,6 +14,7 @@ from pressroom.jobs.rates import Rates
 from pressroom.limits.costs import Cost
 from pressroom.limits.headers import parse_headers
 from pressroom.limits.messages import Rejected, Settled
+from pressroom.limits.rate_limit_text import parse_rate_limit_text
 from pressroom.money.cost import UnpricedUsage
 from pressroom.money.price_book import PriceBook
 from pressroom.money.prices import UnknownPrice
@@ -133,7 +134,15 @@ def limiter_failure(job: LaneJob, failure: Failure) -> Settled | Rejected:
     headers = parse_headers(failure.headers)
     if failure.kind in _QUOTA_FREE:
         wait = max(_LEAST_RETRY_AFTER_SECONDS, failure.retry_after_seconds or 0.0)
-        return Rejected(job.slot_id, job.cost, wait, failure.dimension, headers)
+        return Rejected(
+            job.slot_id,
+            job.cost,
+            wait,
+            failure.dimension,
+            headers,
+            slow_down=failure.kind is FailureKind.SLOW_DOWN,
+            stated=parse_rate_limit_text(failure.message) if failure.kind is FailureKind.RATE_LIMITED else None,
+        )
     if failure.kind is FailureKind.UNKNOWN_OUTCOME:
         return Settled(job.slot_id, job.cost, job.cost, headers)
     return Settled(job.slot_id, job.cost, Cost(1.0, 0.0, 0.0), headers)

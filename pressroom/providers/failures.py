@@ -86,6 +86,8 @@ MODERATION_CODES = frozenset({"content_policy_violation", "moderation_blocked", 
 # Matched at the start only: messages about bad input quote the input, which may say anything.
 _BILLING_MESSAGE = re.compile(r"billing hard limit has been reached|you exceeded your current quota", re.IGNORECASE)
 _REMOVED_MESSAGE = re.compile(r"the model [`'\"][^`'\"]+[`'\"] (does not exist|has been deprecated)", re.IGNORECASE)
+# More than a whole minute's limit in one request: a 429 by its status and code, and no waiting helps.
+_TOO_LARGE_MESSAGE = re.compile(r"request too large for ", re.IGNORECASE)
 _TRY_AGAIN = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:ms|us|µs|h|m|s))+)", re.IGNORECASE)
 _IN_MESSAGE: tuple[tuple[str, Dimension], ...] = (
     ("images per m", "images"),
@@ -152,6 +154,8 @@ def _kind(status_code: int, code: str | None, kind_name: str | None, message: st
         return FailureKind.SLOW_DOWN
     if code == "model_not_found" or (status_code in (400, 404) and _REMOVED_MESSAGE.match(message)):
         return FailureKind.MODEL_REMOVED
+    if status_code == 429 and _TOO_LARGE_MESSAGE.match(message):
+        return FailureKind.REFUSED
     if status_code == 429 or code == "rate_limit_exceeded":
         return FailureKind.RATE_LIMITED
     if status_code in (401, 403):
@@ -208,6 +212,9 @@ def _fallback_code(kind: FailureKind, status_code: int) -> str:
 
 def _dimension(kind_name: str | None, message: str) -> Dimension | None:
     lowered = message.lower()
+    if "concurrent" in lowered:
+        # Calls at once are no rate: slowing one down would not help.
+        return None
     for words, dimension in _IN_MESSAGE:
         if words in lowered:
             return dimension

@@ -41,3 +41,11 @@ def test_a_request_takes_the_most_of_what_each_limit_makes_of_it(
 def test_only_limits_per_minute_bound_how_far_ahead_is_leased() -> None:
     assert Rates.of({"rpd": 10, "concurrency": 3}).unlimited
     assert not Rates.of({"ipm": 1}).unlimited
+
+
+def test_a_learned_burst_is_a_guess_that_a_setting_overrules() -> None:
+    learned = {"tpm": 100, "burst_seconds": 0.7}
+
+    assert pool_limits({"rpm": 10}, learned, {}).learned_burst_seconds == 0.7
+    assert pool_limits({"rpm": 10, "burst_seconds": 2}, learned, {}).burst_seconds == 2
+    assert pool_limits({"rpm": 10}, {}, {}).learned_burst_seconds is None

@@ -29,6 +29,17 @@ def _error(message: str = "m", **fields: Any) -> dict[str, Any]:
         (429, _error(code="rate_limit_exceeded", type="requests"), KIND.RATE_LIMITED, "rate_limit_exceeded"),
         (429, _error("Resource Unavailable"), KIND.RATE_LIMITED, "rate_limit_exceeded"),
         (429, "Too many requests", KIND.RATE_LIMITED, "rate_limit_exceeded"),
+        (
+            429,
+            _error(
+                "Request too large for gpt-4o-mini in organization org-1 on tokens per min (TPM): Limit 10, "
+                "Requested 20.",
+                code="rate_limit_exceeded",
+                type="tokens",
+            ),
+            KIND.REFUSED,
+            "rate_limit_exceeded",
+        ),
         (429, _error(code="slow_down", type="rate_limit_error"), KIND.SLOW_DOWN, "slow_down"),
         (429, _error(code="insufficient_quota", type="insufficient_quota"), KIND.BILLING_STOP, "insufficient_quota"),
         (429, _error(code="a_new_stop", type="insufficient_quota"), KIND.BILLING_STOP, "a_new_stop"),
