@@ -20,11 +20,12 @@ from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import new_id
-from pressroom.jobs.budgets import set_budget
+from pressroom.jobs.budgets import ceiling, set_budget
 from pressroom.jobs.check import RequestChecker
 from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
 from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs
+from pressroom.money.budgets import Ceiling
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
 from pressroom.operations.checks import metadata as metadata_problem
 
@@ -88,9 +89,9 @@ def ingest(
     unknown project.
     """
     prompts = prompt_options if prompt_options is not None else PromptOptions()
-    prices, served_by = _prepare(engine, options)
+    prices, served_by, most = _prepare(engine, options)
     day = today or datetime.now(UTC).date()
-    checker = RequestChecker(prices, catalog(), options.base_url, day, served_by=served_by)
+    checker = RequestChecker(prices, catalog(), options.base_url, day, served_by=served_by, ceiling=most)
     sieve = Sieve(checker, kind_of(path), max_problems=max(1, max_problems), deadline=options.deadline)
     lines = read_lines(path, prompts)
     mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
@@ -129,8 +130,8 @@ def ingest(
 _fingerprint = fingerprint
 
 
-def _prepare(engine: Engine, options: IngestOptions) -> tuple[PriceBook, dict[str, list[str]]]:
-    """The prices, and the endpoints of models with a route.
+def _prepare(engine: Engine, options: IngestOptions) -> tuple[PriceBook, dict[str, list[str]], Ceiling | None]:
+    """The prices, the endpoints of models with a route, and what a job may cost to be able to start at all.
 
     Raises NotFound for an unknown project, InvalidInput for metadata that cannot be kept.
     """
@@ -142,7 +143,8 @@ def _prepare(engine: Engine, options: IngestOptions) -> tuple[PriceBook, dict[st
         if known is None:
             raise NotFound(f"there is no project {options.project_id}")
         sync_catalog_prices(conn)
-        return load_price_book(conn), routed_endpoints(conn, options.project_id)
+        most = ceiling(conn, options.project_id, batch_usd=options.budget_usd)
+        return load_price_book(conn), routed_endpoints(conn, options.project_id), most
 
 
 def _insert(

@@ -13,6 +13,7 @@ from pressroom.batches.read_input import PromptOptions, kind_of, read_lines
 from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, Problem
+from pressroom.jobs.budgets import ceiling
 from pressroom.jobs.check import RequestChecker
 from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
@@ -38,7 +39,8 @@ def survey(
     day = today or datetime.now(UTC).date()
     prices = load_price_book(conn)
     served_by = routed_endpoints(conn, project_id)
-    checker = RequestChecker(prices, catalog(), base_url, day, served_by=served_by)
+    most = ceiling(conn, project_id)
+    checker = RequestChecker(prices, catalog(), base_url, day, served_by=served_by, ceiling=most)
     sieve = Sieve(checker, kind_of(path), max_problems=max(1, max_problems))
     lines = read_lines(path, prompts)
     try:

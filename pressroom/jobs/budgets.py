@@ -17,7 +17,7 @@ from pressroom.jobs.adopt import adopt
 from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.over_budget import STARTS_AT, wake
 from pressroom.jobs.sleep import wake_stakes
-from pressroom.money.budgets import dollars, window_end
+from pressroom.money.budgets import Ceiling, dollars, window_end
 
 _LARGEST_USD = Decimal(10) ** 10
 _PLACES = -10
@@ -160,15 +160,6 @@ class BudgetRow:
         return f"budgets set USD{_options(self.scope, self.scope_name, self.period)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """The lowest whole cap that jobs come under: one that may cost more can never start. `name` is the budget's."""
-
-    cap_usd: Decimal
-    name: str
-    command: str
-
-
 def set_budget(
     conn: Connection, scope: BudgetScope, scope_id: UUID | None, period: BudgetPeriod, cap_usd: Decimal
 ) -> int:
@@ -230,8 +221,13 @@ def budgets_of_batch(conn: Connection, batch_id: UUID, *, is_sandbox: bool) -> l
     return budgets_of(conn, dict.fromkeys(ids, is_sandbox))
 
 
-def ceiling(conn: Connection, project_id: UUID, *, api_key_id: UUID | None = None) -> Ceiling | None:
-    """What a single job of this project (and key) may cost at most to be able to start at all; None for no bound."""
+def ceiling(
+    conn: Connection, project_id: UUID, *, api_key_id: UUID | None = None, batch_usd: Decimal | None = None
+) -> Ceiling | None:
+    """What a single job may cost at most to be able to start at all; None for no bound.
+
+    Under the budgets of the installation, its project and its key, and `batch_usd`, the one its batch is to have.
+    """
     row = conn.execute(
         text(
             "SELECT b.scope::text AS scope, b.period::text AS period, b.cap_usd, b.scope_id, p.name FROM budgets b"
@@ -241,11 +237,14 @@ def ceiling(conn: Connection, project_id: UUID, *, api_key_id: UUID | None = Non
         ),
         {"project": project_id, "key": api_key_id},
     ).one_or_none()
+    if batch_usd is not None and (row is None or batch_usd < row.cap_usd):
+        return Ceiling(batch_usd, "budget of this batch", "give the batch a larger one")
     if row is None:
         return None
     scope, period = BudgetScope(row.scope), BudgetPeriod(row.period)
     name = _scope_name(scope, row.scope_id, row.name)
-    return Ceiling(row.cap_usd, _name(scope, name, period), f"budgets set USD{_options(scope, name, period)}")
+    remedy = f"raise it: pressroom budgets set USD{_options(scope, name, period)}"
+    return Ceiling(row.cap_usd, _name(scope, name, period), remedy)
 
 
 def waiting_for(conn: Connection, batch_id: UUID) -> list[BudgetRow]:

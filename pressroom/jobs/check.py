@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from pressroom.catalog.load import Catalog, other_models
 from pressroom.errors import Problem
+from pressroom.money.budgets import Ceiling, dollars
 from pressroom.money.cost import UnpricedUsage
 from pressroom.money.price_book import PriceBook
 from pressroom.money.prices import PriceRow, UnknownPrice, price_command
@@ -46,12 +47,17 @@ class RequestChecker:
         on: date,
         *,
         served_by: Mapping[str, Sequence[str]] | None = None,
+        ceiling: Ceiling | None = None,
     ) -> None:
-        """`served_by`: the base URLs of models that have a route; all others are asked of `base_url`."""
+        """`served_by`: the base URLs of models that have a route; all others are asked of `base_url`.
+
+        `ceiling`: the lowest budget that the jobs come under.
+        """
         self._price_book = price_book
         self._catalog = catalog
         self._base_url = base_url
         self._served_by = served_by or {}
+        self._ceiling = ceiling
         self._on = on
         self._prices: dict[tuple[str, str | None], PriceRow] = {}
         self._refused: dict[tuple[str, str, str | None], list[Problem]] = {}
@@ -80,6 +86,8 @@ class RequestChecker:
             return [Problem("model", str(error), remedy, value=checks.shown(model), code="unknown_price")]
         if estimate.tokens > MAX_TOKENS:
             return [_too_many_tokens(body, estimate)]
+        if self._ceiling is not None and estimate.cost_usd > self._ceiling.cap_usd:
+            return [_never_affordable(body, estimate, self._ceiling)]
         return NewJobDraft(url, model, estimate)  # type: ignore[arg-type]
 
     def _price(self, url: str, model: str, tier: str | None) -> PriceRow | list[Problem]:
@@ -135,3 +143,15 @@ def _too_many_tokens(body: Mapping[str, Any], estimate: Estimate) -> Problem:
     field = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     reason = f"makes the request {estimate.tokens} tokens large, more than the {MAX_TOKENS} that a job may take"
     return Problem(field, reason, "Ask for fewer", value=checks.shown(body.get(field)))
+
+
+def _never_affordable(body: Mapping[str, Any], estimate: Estimate, ceiling: Ceiling) -> Problem:
+    """No budget could ever hold its upper bound; one that only has too little left now is waited for."""
+    names = ("max_completion_tokens", "max_tokens") if "messages" in body else ("n", "size")
+    field = next((name for name in names if body.get(name) is not None), names[-1])
+    reason = (
+        f"lets the request cost up to {dollars(estimate.cost_usd)}, more than the whole {ceiling.name} "
+        f"({dollars(ceiling.cap_usd)})"
+    )
+    value = checks.shown(body[field]) if body.get(field) is not None else "none"
+    return Problem(field, reason, f"Ask for less, or {ceiling.remedy}", value=value, code="over_budget")

@@ -64,6 +64,18 @@ class Refused:
     hopeless: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The lowest whole cap that jobs come under: one that may cost more can never start.
+
+    `name` is the budget's, `remedy` what to do about it, for the end of a sentence.
+    """
+
+    cap_usd: Decimal
+    name: str
+    remedy: str
+
+
 class Purse:
     """Hands out what the windows have left, call by call, and never more."""
 
