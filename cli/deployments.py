@@ -1,48 +1,39 @@
-"""`pressroom deployments`: limits and their use, set, pause, resume."""
+"""`pressroom deployments`: limits and their use, add, set, pause, resume."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import deployment_view
 from cli.context import load_settings, open_system
 from cli.options import Json, examples
-from cli.terminal import answer, answer_json, answer_table
-from cli.wording import duration, quantity, shortened
+from cli.terminal import answer, answer_json
+from cli.wording import quantity
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from cli.context import System
     from pressroom.jobs.deployments import DeploymentRow
-    from pressroom.limits.messages import PoolStatus
+    from pressroom.jobs.overview import DeploymentView
     from pressroom.limits.pool_limits import PoolLimits
 
 group = typer.Typer(
-    help="Deployments: limits in use, pause, resume.",
+    help="Deployments: limits in use, add, set, pause, resume.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-_Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model, at the provider that is configured.")]
-
-_COLUMNS = (
-    "MODEL",
-    "PROVIDER",
-    "LIMIT",
-    "FROM",
-    "NOW",
-    "USED",
-    "SHARE",
-    "IN FLIGHT",
-    "WAITING",
-    "429",
-    "QUEUED",
-    "STATE",
-)
-_RIGHT = ("LIMIT", "NOW", "USED", "SHARE", "IN FLIGHT", "WAITING", "429", "QUEUED")
+_Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="The model at the provider that is configured, or a deployment's name: ACCOUNT@ENDPOINT/MODEL.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,27 +43,100 @@ def add_to(app: typer.Typer) -> None:
 
 @group.command("list", epilog=examples("pressroom deployments list", "pressroom deployments list --json"))
 def list_(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """List every deployment with each limit, where it comes from, and how much of it is in use.
+    """List every deployment: its limits, who uses them, what waits and for how long, and what stops it.
 
-    NOW is what was granted lately, in the limit's own terms; USED is the level of the limiter's account; SHARE is how
-    much of the limit is used after 429s.
+    USED is the share of the tightest limit that was granted lately; OTHERS is the share that others on the account use;
+    LEVEL is what is left of the provider's bucket; BURST is how much may be used at once after a quiet spell; 429
+    counts calls that found no quota; DRAINS IN is how long what waits will take. `deployments show` tells more of one.
+    """
+    with open_system(load_settings(ctx.obj)) as system:
+        views = _views(system)
+    if as_json:
+        answer_json([deployment_view.record(view) for view in views])
+        return
+    deployment_view.show_list(views)
+
+
+@group.command(
+    epilog=examples(
+        "pressroom deployments show gpt-4o-mini", "pressroom deployments show team-b@api.openai.com/gpt-4o-mini --json"
+    )
+)
+def show(ctx: typer.Context, model: _Model, *, as_json: Json = False) -> None:
+    """Show one deployment with each limit, where it comes from, and how much of it is in use.
+
+    NOW is what was granted lately, in the limit's own terms; OTHERS is what others on the account use; LEVEL is what is
+    left of the provider's bucket; USED and DEBT are the limiter's own account; SHARE is how much of the limit is used
+    after 429s.
     """
     from pressroom.jobs import deployments
 
     with open_system(load_settings(ctx.obj)) as system:
         with system.engine.connect() as conn:
-            rows = deployments.list_deployments(conn)
-        seen = [(row, system.limiter.status(row.pool)) for row in rows]
+            row = deployments.find_deployment(conn, system.settings.provider, model)
+        [view] = [view for view in _views(system) if view.deployment.id == row.id]
     if as_json:
-        answer_json([_record(row, status) for row, status in seen])
+        answer_json(deployment_view.record(view))
         return
-    answer_table(_COLUMNS, [cells for row, status in seen for cells in _cells(row, status)], right=_RIGHT)
+    deployment_view.show_one(view)
+
+
+def _views(system: System) -> list[DeploymentView]:
+    from pressroom.jobs.overview import overview
+
+    with system.engine.connect() as conn:
+        return overview(conn, system.limiter.status)
+
+
+@group.command(
+    epilog=examples(
+        "pressroom deployments add gpt-4o-mini --account team-b --api-key-env TEAM_B_API_KEY rpm=500 tpm=200000",
+        "pressroom deployments add dall-e-2 --account old --base-url https://images.example/v1 --api-key-env OLD_KEY",
+    )
+)
+def add(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model, as jobs ask for it.")],
+    limits: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=NUMBER...", help="Limits, as `deployments set` takes them."),
+    ] = None,
+    *,
+    account: Annotated[str, typer.Option("--account", metavar="NAME", help="What to call the account.")],
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="The endpoint; the configured provider's if not given."),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key-env",
+            metavar="VARIABLE",
+            help="The environment variable that holds the account's key in every worker. The key is never stored.",
+        ),
+    ] = None,
+) -> None:
+    """Add another account, or endpoint, that serves a model. A route sends jobs there (`pressroom routes set`)."""
+    from pressroom.jobs import deployments
+
+    changes = deployments.parse_changes(limits or [])
+    with open_system(load_settings(ctx.obj), create=True) as system:
+        system.prepare_local()
+        place = deployments.Place((base_url or system.settings.provider).rstrip("/"), account, api_key_env)
+        with system.engine.begin() as conn:
+            row = deployments.add_deployment(conn, place, model)
+            if changes:
+                _changed(conn, row, changes)
+    answer(f"{row.name} is added; send jobs there with: pressroom routes set {model} {row.name}")
 
 
 @group.command(
     "set",
     epilog=examples(
-        "pressroom deployments set gpt-4o-mini rpm=600 tpm=60000", "pressroom deployments set dall-e-2 ipm=50 rpm=none"
+        "pressroom deployments set gpt-4o-mini rpm=600 tpm=60000",
+        "pressroom deployments set dall-e-2 ipm=50 rpm=none",
+        "pressroom deployments set gpt-4o-mini max_share=0.8",
+        "pressroom deployments set gpt-4o-mini-2024-07-18 pool=gpt-4o-mini",
     ),
 )
 def set_(
@@ -82,21 +146,27 @@ def set_(
         list[str],
         typer.Argument(
             metavar="NAME=NUMBER...",
-            help="rpm, tpm, ipm (per minute), rpd, tpd (per day), concurrency, burst_seconds; none takes one away.",
+            help="rpm, tpm, ipm (per minute), rpd, tpd (per day), concurrency, burst_seconds, max_share; none takes "
+            "one away. pool=NAME lets it share one account of limits with the others of that name.",
         ),
     ],
 ) -> None:
     """Set limits of a deployment's pool. They win over what headers and the catalog say, and hold at once."""
     from pressroom.jobs import deployments
+    from pressroom.jobs.regroup import regroup
 
-    changes = deployments.parse_changes(limits)
+    groups = [pair.partition("=")[2].strip() for pair in limits if pair.partition("=")[0].strip() == "pool"]
+    changes = deployments.parse_changes([pair for pair in limits if pair.partition("=")[0].strip() != "pool"])
     with open_system(load_settings(ctx.obj)) as system:
         with system.engine.begin() as conn:
             row = deployments.ensure_deployment(conn, system.settings.provider, model)
-            holds = _changed(conn, row, changes)
+            for name in groups:
+                regroup(conn, row, name)
+                row = deployments.find_deployment(conn, system.settings.provider, row.name)
+            holds = _changed(conn, row, changes) if changes else row.limits
         running = system.limiter.set_limits(row.pool, holds)
-    known = {name: value for name, value in dataclasses.asdict(holds).items() if value is not None}
-    shown = ", ".join(f"{name}={quantity(value)}" for name, value in known.items() if name != "defaults")
+    known = {name: value for name, value in dataclasses.asdict(holds).items() if isinstance(value, int | float)}
+    shown = ", ".join(f"{name}={quantity(value) if value >= 1 else f'{value:g}'}" for name, value in known.items())
     answer(f"{row.pool}: {shown}; {'in force now' if running else 'in force from its first call on'}")
 
 
@@ -127,7 +197,7 @@ def pause(
     with open_system(load_settings(ctx.obj)) as system, system.engine.begin() as conn:
         row = deployments.find_deployment(conn, system.settings.provider, model)
         stop_deployment(conn, system.limiter, row.id, reason)
-    answer(f"{row.pool} is paused: {reason}")
+    answer(f"{row.name} is paused: {reason}")
 
 
 @group.command(epilog=examples("pressroom deployments resume dall-e-2"))
@@ -140,49 +210,4 @@ def resume(ctx: typer.Context, model: _Model) -> None:
             row = deployments.find_deployment(conn, system.settings.provider, model)
             was_paused = deployments.resume_deployment(conn, row.id)
         was_paused = system.limiter.resume(row.pool) or was_paused
-    answer(f"{row.pool} {'runs again' if was_paused else 'was not paused'}; {row.queued:,} jobs queued")
-
-
-def _record(row: DeploymentRow, status: PoolStatus) -> dict[str, Any]:
-    return {**dataclasses.asdict(row), "sandbox": row.is_sandbox, "limiter": dataclasses.asdict(status)}
-
-
-def _cells(row: DeploymentRow, status: PoolStatus) -> Iterator[list[str]]:
-    """A line per limit; what belongs to the deployment as a whole is on its first."""
-    provider = "SANDBOX" if row.is_sandbox else row.base_url
-    whole = [
-        f"{status.in_flight:,}",
-        f"{status.waiting:,}",
-        f"{status.rejected:,}",
-        f"{row.queued:,}",
-        _state(row, status),
-    ]
-    lines = list(_limits(row, status)) or [["no limit known", "-", "-", "-", "-"]]
-    for number, line in enumerate(lines):
-        yield [row.model, provider, *line, *whole] if number == 0 else ["", "", *line, *[""] * len(whole)]
-
-
-def _limits(row: DeploymentRow, status: PoolStatus) -> Iterator[list[str]]:
-    for name, one in status.dimensions.items():
-        share = f"{one.factor:.0%}"
-        limit = quantity(one.limit, measured=one.source == "headers")
-        yield [f"{limit} {name}", one.source, quantity(one.rate), quantity(one.used), share]
-    if not status.started:
-        origin = {"setting": row.explicit_limits, "headers": row.learned_limits, "catalog": row.catalog_limits}
-        for name, value in dataclasses.asdict(row.limits).items():
-            if isinstance(value, int | float) and name not in ("burst_seconds", "concurrency"):
-                source = next((known for known, layer in origin.items() if name in layer), "-")
-                limit = quantity(value, measured=source == "headers")
-                yield [f"{limit} {name}", source, "-", "-", "-"]
-    if row.limits.concurrency is not None:
-        yield [f"{row.limits.concurrency:,} in flight", "setting", "-", "-", "-"]
-
-
-def _state(row: DeploymentRow, status: PoolStatus) -> str:
-    if row.paused:
-        return f"paused: {shortened(row.pause_reason or 'no reason given')}"
-    if status.stopped_reason is not None:
-        return f"paused: {shortened(status.stopped_reason)}"
-    if status.paused_seconds > 0:
-        return f"waits {duration(status.paused_seconds)} after a 429"
-    return "ok"
+    answer(f"{row.name} {'runs again' if was_paused else 'was not paused'}; {row.queued:,} jobs queued")

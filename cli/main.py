@@ -6,7 +6,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import batches, budgets, costs, demo, deployments, doctor, estimate, jobs, prices, run, servers, submit
+from cli import (
+    alerts,
+    batches,
+    budgets,
+    costs,
+    demo,
+    deployments,
+    doctor,
+    estimate,
+    jobs,
+    prices,
+    routes,
+    run,
+    servers,
+    submit,
+)
 from cli.exits import EXPLAINED, explain
 from cli.options import examples
 from cli.terminal import complain
@@ -88,7 +103,22 @@ def _root(
     ctx.obj = data_dir
 
 
-for module in (run, estimate, demo, submit, servers, batches, jobs, costs, prices, budgets, deployments, doctor):
+for module in (
+    run,
+    estimate,
+    demo,
+    submit,
+    servers,
+    batches,
+    jobs,
+    costs,
+    prices,
+    budgets,
+    deployments,
+    routes,
+    alerts,
+    doctor,
+):
     module.add_to(app)
 
 

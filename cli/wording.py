@@ -13,7 +13,7 @@ def usd(amount: Decimal | None) -> str:
     if amount is None:
         return "-"
     places = 2 if amount == 0 or abs(amount) >= 1 else 4 if abs(amount) >= Decimal("0.01") else 6
-    return f"${amount:,.{places}f}"
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
 
 
 def count(number: int, noun: str) -> str:
@@ -40,12 +40,21 @@ def moment(when: datetime | None) -> str:
 
 
 def quantity(number: float | None, *, measured: bool = False) -> str:
-    """A limit or a rate: whole where it is large. One that was measured has four digits that mean something."""
+    """A limit or a rate: whole where it is large. One that was measured has three digits that mean something."""
     if number is None:
         return "-"
     if measured:
-        number = float(f"{number:.4g}")
+        number = float(f"{number:.3g}")
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.1f}"
+
+
+def compact(number: float) -> str:
+    """A limit where there is little room, to three digits: `500`, `1.2k`, `200k`, `1.5M`."""
+    rounded = float(f"{number:.3g}")
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if rounded >= unit:
+            return f"{rounded / unit:.3g}{letter}"
+    return f"{rounded:.3g}"
 
 
 def shortened(text: str, characters: int = 60) -> str:

@@ -14,9 +14,9 @@ _FLOWS = text(
     """
     SELECT f.id, f.project_id, s.priority_class, f.batch_id, f.priority, f.deadline, f.queued
     FROM flows f JOIN stakes s ON s.id = f.stake_id
-    WHERE f.deployment_id = :source AND f.queued > 0
+    WHERE f.deployment_id = :source AND f.queued > 0 AND f.active AND NOT f.paused AND f.blocked_by IS NULL
       AND (CAST(:only AS uuid) IS NULL OR f.project_id = :only) AND f.project_id <> ALL(CAST(:without AS uuid[]))
-    ORDER BY f.id
+    ORDER BY f.priority, f.deadline, f.id LIMIT 100
     """
 )
 
@@ -54,7 +54,7 @@ EVERYBODY = Scope()
 
 
 def move_jobs(conn: Connection, source: int, target: int, limit: int, *, scope: Scope = EVERYBODY) -> int:
-    """Move up to about `limit` ready jobs, each project's and class's share of them; returns how many moved.
+    """Move up to about `limit` ready jobs, of the first flows each its share; returns how many moved.
 
     They keep their priority, deadline and attempts. Jobs in backoff stay until they are ready.
     """

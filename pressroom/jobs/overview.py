@@ -14,32 +14,21 @@ from pressroom.jobs.deployments import DeploymentRow, list_deployments
 from pressroom.limits.messages import DimensionStatus, PoolStatus
 from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
 
-_SAMPLED_FLOWS = 50
-_SAMPLED_JOBS = 100
-
-# The largest flows stand for the rest, and the jobs at the head of each for those behind them: telling exactly would
-# read a million rows.
+# The mean of all jobs that ever came into a flow stands for those that are queued in it.
 _BACKLOG = text(
-    f"""
+    """
     WITH f AS (
-      SELECT id, pool_id, queued, row_number() OVER (PARTITION BY pool_id ORDER BY queued DESC) AS place
-      FROM flows WHERE queued > 0
-    ), sampled AS (
-      SELECT f.pool_id, f.queued, s.tokens, s.images FROM f CROSS JOIN LATERAL (
-        SELECT avg(j.est_tokens * j.token_ratio)::float8 AS tokens, avg(j.est_images)::float8 AS images FROM (
-          SELECT j.est_tokens, j.est_images, d.token_ratio FROM jobs j JOIN deployments d ON d.id = j.deployment_id
-          WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
-          ORDER BY j.id LIMIT {_SAMPLED_JOBS}) j) s
-      WHERE f.place <= {_SAMPLED_FLOWS} AND s.tokens IS NOT NULL
+      SELECT f.pool_id, sum(f.queued) AS queued,
+        sum(f.queued * d.token_ratio * f.tokens_in / greatest(f.jobs_in, 1))::float8 AS tokens,
+        sum(f.queued * f.images_in::float8 / greatest(f.jobs_in, 1)) AS images
+      FROM flows f JOIN deployments d ON d.id = f.deployment_id WHERE f.queued > 0 GROUP BY 1
     ), leased AS (
       SELECT pool_id, sum(waiting)::bigint AS jobs FROM leases GROUP BY 1
     )
-    SELECT p.id AS pool_id, coalesce((SELECT sum(queued) FROM f WHERE f.pool_id = p.id), 0)::bigint AS queued,
-      coalesce(l.jobs, 0) AS leased,
-      (SELECT sum(tokens * queued) / sum(queued) FROM sampled s WHERE s.pool_id = p.id)::float8 AS tokens,
-      (SELECT sum(images * queued) / sum(queued) FROM sampled s WHERE s.pool_id = p.id)::float8 AS images
-    FROM pools p LEFT JOIN leased l ON l.pool_id = p.id
-    """  # noqa: S608
+    SELECT p.id AS pool_id, coalesce(f.queued, 0)::bigint AS queued, coalesce(l.jobs, 0)::bigint AS leased,
+      f.tokens / f.queued AS tokens, f.images / f.queued AS images
+    FROM pools p LEFT JOIN leased l ON l.pool_id = p.id LEFT JOIN f ON f.pool_id = p.id
+    """
 )
 
 _MEAN_OF = {"rpm": "requests", "rpd": "requests", "tpm": "tokens", "tpd": "tokens", "ipm": "images"}

@@ -66,6 +66,8 @@ class QuotaUse:
     limit: float = 0.0
     rejected: int = 0
     stopped: str | None = None
+    measured: bool = False
+    """Whether the limit was read from headers, and so is no more exact than they are."""
 
     @property
     def share(self) -> float:
@@ -79,7 +81,10 @@ def quota_use(model: str, status: PoolStatus, limits: PoolLimits | None = None) 
     `limits` are those on the books: what will hold where the limiter has no account of the pool yet.
     """
     stopped, rejected = status.stopped_reason, status.rejected
-    uses = [QuotaUse(model, name, one.rate, one.limit, rejected, stopped) for name, one in status.dimensions.items()]
+    uses = [
+        QuotaUse(model, name, one.rate, one.limit, rejected, stopped, measured=one.source == "headers")
+        for name, one in status.dimensions.items()
+    ]
     if limits is not None:
         if not uses:
             known = {name: getattr(limits, name) for name in DIMENSIONS}

@@ -5,6 +5,7 @@ Every dispatcher calls it about once a second; one at a time does it, and withou
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ MOST_MOVED = 5_000
 _WORTH_SECONDS = 5.0
 """A deployment with less than this to do is left alone, and an idle one takes no more than this at a time."""
 
+_TOKENS, _IMAGES = attrgetter("tokens"), attrgetter("images")
 _LOCK_KEY = 0x726F757465
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
 
@@ -38,29 +40,28 @@ _TARGETS = text(
 
 _QUEUED = text(
     """
-    SELECT pool_id, project_id, sum(queued)::bigint AS n FROM flows
-    WHERE pool_id = ANY(:pools) AND queued > 0 AND NOT paused GROUP BY 1, 2
+    SELECT f.deployment_id, f.project_id, sum(f.queued)::bigint AS n,
+      (sum(f.queued * d.token_ratio * f.tokens_in / greatest(f.jobs_in, 1)) / sum(f.queued))::float8 AS tokens,
+      (sum(f.queued * f.images_in::float8 / greatest(f.jobs_in, 1)) / sum(f.queued))::float8 AS images
+    FROM flows f JOIN deployments d ON d.id = f.deployment_id
+    WHERE f.deployment_id = ANY(:deployments) AND f.queued > 0 AND f.active AND NOT f.paused AND f.blocked_by IS NULL
+    GROUP BY 1, 2
     """
 )
 
-_SAMPLE = text(
-    """
-    SELECT coalesce(avg(x.est_tokens), 0)::float8 AS tokens, coalesce(avg(x.est_images), 0)::float8 AS images
-    FROM flows f CROSS JOIN LATERAL (
-      SELECT est_tokens, est_images FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
-      ORDER BY id LIMIT 20) x
-    WHERE f.pool_id = :pool AND f.queued > 0
-    """
-)
+# Of any model that shares it.
+_BUSY = text("SELECT DISTINCT pool_id FROM flows WHERE pool_id = ANY(:pools) AND active AND queued > 0 AND NOT paused")
 
 
 @dataclass(slots=True)
 class _Place:
-    """A target of a route, and how many of the route's jobs are queued there."""
+    """A target of a route, how many of the route's jobs are queued there, and the mean of them."""
 
     row: Row[Any]
     queued: int
     pool_idle: bool
+    tokens: float = 0.0
+    images: float = 0.0
 
     @property
     def rates(self) -> Rates:
@@ -89,22 +90,25 @@ def _read(conn: Connection) -> Iterator[_Route]:
     rows = conn.execute(_TARGETS, {"key": _LOCK_KEY}).all()
     if not rows:
         return
-    queued: dict[int, dict[UUID, int]] = {row.pool_id: {} for row in rows}
-    for row in conn.execute(_QUEUED, {"pools": list(queued)}):
-        queued[row.pool_id][row.project_id] = row.n
+    busy = set(conn.execute(_BUSY, {"pools": list({row.pool_id for row in rows})}).scalars())
+    queued: dict[int, list[Row[Any]]] = {}
+    for row in conn.execute(_QUEUED, {"deployments": list({row.id for row in rows})}):
+        queued.setdefault(row.deployment_id, []).append(row)
     routes: dict[tuple[str, UUID | None], list[Row[Any]]] = {}
     for row in rows:
         routes.setdefault((row.model, row.project_id), []).append(row)
     for (model, project_id), targets in routes.items():
         own = {project for name, project in routes if name == model and project is not None}
         scope = Scope(project_id, own if project_id is None else ())
-        places = [_place(row, queued[row.pool_id], scope) for row in targets]
+        places = [_place(row, queued.get(row.id, []), scope, idle=row.pool_id not in busy) for row in targets]
         yield _Route(scope, places)
 
 
-def _place(row: Row[Any], queued: dict[UUID, int], scope: Scope) -> _Place:
-    ours = [n for project, n in queued.items() if scope.only in (None, project) and project not in scope.without]
-    return _Place(row, sum(ours), not queued)
+def _place(row: Row[Any], queued: Sequence[Row[Any]], scope: Scope, *, idle: bool) -> _Place:
+    ours = [q for q in queued if scope.only in (None, q.project_id) and q.project_id not in scope.without]
+    n = sum(q.n for q in ours)
+    tokens, images = (sum(q.n * mean(q) for q in ours) / max(n, 1) for mean in (_TOKENS, _IMAGES))
+    return _Place(row, n, idle, tokens, images)
 
 
 def _takers(route: _Route, policy: DispatchPolicy) -> list[_Place]:
@@ -155,8 +159,7 @@ def _fill_idle(conn: Connection, route: _Route, policy: DispatchPolicy) -> int:
         if not place.pool_idle or place.row.weight is None or not busy:
             continue
         donor = max(busy, key=lambda other: other.queued)
-        sample = conn.execute(_SAMPLE, {"pool": donor.row.pool_id}).one()
-        theirs, ours = (p.rates.seconds(sample.tokens, sample.images) for p in (donor, place))
+        theirs, ours = (p.rates.seconds(donor.tokens, donor.images) for p in (donor, place))
         want = fair_part(donor.queued, theirs, ours)
         n = move_jobs(conn, donor.row.id, place.row.id, want, scope=route.scope) if want else 0
         donor.queued -= n
