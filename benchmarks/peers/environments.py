@@ -27,9 +27,14 @@ def python_of(name: str) -> Path:
     print(f"installing {name} into {place} (once)", flush=True)
     if place.exists():
         shutil.rmtree(place)
-    subprocess.run([sys.executable, "-I", "-m", "venv", str(place)], check=True)
+    _run(sys.executable, "-I", "-m", "venv", str(place))
     # The lock is whole: without --no-deps, pip stumbles over extras of what it pins.
     options = ("-q", "--no-deps", "--require-hashes", "--only-binary", ":all:")
-    subprocess.run([str(python), *_PIP, "install", *options, "-r", str(lock)], check=True)
+    _run(str(python), *_PIP, "install", *options, "-r", str(lock))
     made_of.write_text(wanted)
     return python
+
+
+def _run(*command: str) -> None:
+    if subprocess.run(command).returncode != 0:
+        raise SystemExit(f"a rival could not be installed, see above; try it by hand: {' '.join(command)}")
