@@ -33,6 +33,9 @@ from pressroom.providers.failures import FailureKind
 from pressroom.settings import Settings
 from pressroom.storage import ObjectStore
 
+_LIMITER_BEATS = 6
+"""Heartbeats that the limiter may miss before it gives a worker's calls up."""
+
 _T = TypeVar("_T")
 
 _STOPS = {
@@ -114,6 +117,7 @@ def make_parts(servers: Servers) -> EngineParts:
     return EngineParts(
         database=servers.database,
         limiter=_make_limiter(servers, pools, client),
+        limiter_heartbeat_seconds=_limiter_heartbeat(settings),
         pools=pools,
         tokens=TokenBook(),
         providers=providers,
@@ -154,7 +158,13 @@ def _make_limiter(servers: Servers, pools: PoolStates, client: redis.asyncio.Red
         epoch_for=epoch_for,
         day_used_for=day_used_for,
         prefix=servers.settings.redis_prefix,
+        lease_seconds=_LIMITER_BEATS * _limiter_heartbeat(servers.settings),
     )
+
+
+def _limiter_heartbeat(settings: Settings) -> float:
+    """As long as other workers are patient with a silent one: 10 s as shipped, so its calls count for 60 s at most."""
+    return settings.worker_dead_after_seconds
 
 
 def _make_store(settings: Settings, bucket: str) -> ObjectStore:

@@ -50,6 +50,7 @@ class EngineParts:
 
     database: Database
     limiter: RedisLimiter
+    limiter_heartbeat_seconds: float
     pools: PoolStates
     tokens: TokenBook
     providers: ProviderClients
@@ -168,7 +169,13 @@ class JobEngine:
                 left=self._job_left,
                 granted=lambda grant: self._parts.pools.epoch_seen(pool, grant.epoch),
             )
-            lane = self._lanes[pool] = Lane(pool, self.worker_id.hex, self._parts.limiter, doors)
+            lane = self._lanes[pool] = Lane(
+                pool,
+                self.worker_id.hex,
+                self._parts.limiter,
+                doors,
+                heartbeat_seconds=self._parts.limiter_heartbeat_seconds,
+            )
             self._spawn(lane.run(), vital=True)
         return lane
 

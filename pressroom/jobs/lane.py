@@ -29,7 +29,6 @@ _REPORT_SECONDS = 0.2
 _ASK_SECONDS = 0.02
 _ASK_SECONDS_IN_BULK = 0.06
 _BULK_WAITING = 32
-_HEARTBEAT_SECONDS = 10.0
 _START_AHEAD_SECONDS = 0.25
 _START_AHEAD_MOST_SECONDS = 1.0
 _START_TOGETHER_SECONDS = 0.15
@@ -84,7 +83,10 @@ class LaneDoors:
 class Lane:
     """Runs on the engine's loop. Jobs leave in order of arrival; those handed back by a missed slot go first again."""
 
-    def __init__(self, pool: str, worker: str, limiter: RedisLimiter, doors: LaneDoors) -> None:
+    def __init__(
+        self, pool: str, worker: str, limiter: RedisLimiter, doors: LaneDoors, *, heartbeat_seconds: float
+    ) -> None:
+        """`heartbeat_seconds`: how often the limiter must hear of calls in flight, or it takes them for lost."""
         self.pool = pool
         self.waiting: deque[LaneJob] = deque()
         self._arrivals = 0
@@ -93,6 +95,7 @@ class Lane:
         self._worker = worker
         self._limiter = limiter
         self._doors = doors
+        self._heartbeat_seconds = heartbeat_seconds
         self._granted: list[tuple[float, int, LaneJob]] = []
         self._grants = 0
         self._settled: list[Settled] = []
@@ -196,7 +199,7 @@ class Lane:
         if self._can_ask() and now >= self._ask_at:
             return True
         reports = bool(self._settled or self._rejected)
-        return now >= self._report_at and (reports or now >= self._report_at + _HEARTBEAT_SECONDS)
+        return now >= self._report_at and (reports or now >= self._report_at + self._heartbeat_seconds)
 
     def _can_ask(self) -> bool:
         return bool(self.waiting) and self._doors.free_calls() > 0
@@ -204,7 +207,7 @@ class Lane:
     def _next_event(self) -> float:
         times = [math.inf]
         if not self._ticking:
-            times.append(self._report_at + (0.0 if self._settled or self._rejected else _HEARTBEAT_SECONDS))
+            times.append(self._report_at + (0.0 if self._settled or self._rejected else self._heartbeat_seconds))
             if self._can_ask():
                 times.append(self._ask_at)
         if self._granted:
