@@ -139,6 +139,9 @@ def set_route(
     for name in names:
         if names.count(name) > 1:
             raise InvalidInput([Problem("target", "is named twice", "Name each deployment once", value=name)])
+    if len({target.deployment.is_sandbox for target in targets}) > 1:
+        remedy = "Use either: nothing may pass from one to the other unseen"
+        raise InvalidInput([Problem("target", "mixes sandbox and real accounts", remedy)])
     conn.execute(_REMOVE, {"model": model, "project": project_id})
     for target in targets:
         row = {"weight": target.weight, "fallback": target.fallback, "deployment": target.deployment.id}
