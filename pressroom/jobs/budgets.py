@@ -191,10 +191,10 @@ def remove_budget(conn: Connection, scope: BudgetScope, scope_id: UUID | None, p
     if found is None:
         return False
     flows = conn.execute(_UNPARK_ALL, {"id": found, "parked_until": PARKED_UNTIL}).scalars().all()
+    conn.execute(text("DELETE FROM budgets WHERE id = :id"), {"id": found})
     conn.execute(text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": sorted(flows)})
     conn.execute(text("UPDATE flows SET active = true WHERE id = ANY(:ids)"), {"ids": sorted(flows)})
     wake_stakes(conn, sorted(flows))
-    conn.execute(text("DELETE FROM budgets WHERE id = :id"), {"id": found})
     wake(conn, [found], eager=True)
     return True
 
@@ -258,11 +258,13 @@ def resolve_uncertain(conn: Connection, actual_usd: Mapping[UUID, Decimal]) -> i
     """Post what attempts of unknown outcome turned out to cost (by attempt id, 0 for not billed) against budgets.
 
     Moves holds and windows only; attempts, batches and daily costs are the caller's, in the same transaction. The
-    caller has locked the jobs. Call it last: windows are locked after everything else. Returns how many holds were
+    caller has locked the jobs. Call it last: windows are locked after all of these. Returns how many holds were
     resolved; attempts without a hold, or whose hold is resolved, are passed over.
     """
     attempts = conn.execute(_ATTEMPTS, {"ids": list(actual_usd)}).all()
-    return resolve_holds(conn, [Known(a.job_id, a.number, actual_usd[a.id], None) for a in attempts])
+    moved = resolve_holds(conn, [Known(a.job_id, a.number, actual_usd[a.id], None) for a in attempts])
+    wake(conn, moved.waited_for, eager=False)
+    return moved.holds
 
 
 def _check(

@@ -19,7 +19,7 @@ from pressroom.jobs.claimed import ClaimedJob
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.rates import Rates, effective_limits
-from pressroom.jobs.reserve import Reservations
+from pressroom.jobs.reserve import reserve
 from pressroom.jobs.sleep import put_to_sleep
 from pressroom.settings import Settings
 
@@ -156,7 +156,7 @@ def _lease(conn: Connection, claims: Claims, lease_max_jobs: int) -> dict[UUID, 
     """
     if not claims.jobs:
         return {}
-    got = Reservations(conn).reserve(claims.jobs)
+    got = reserve(conn, claims.jobs)
     leases = _write_leases(conn, claims.pool_id, got, lease_max_jobs)
     changes: dict[int, FlowChange] = {}
     for job in got:

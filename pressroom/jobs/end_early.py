@@ -12,6 +12,7 @@ from pressroom.jobs.books import Books
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import release_held
 from pressroom.jobs.lease import close_in_leases
+from pressroom.jobs.over_budget import wake
 from pressroom.jobs.selection import Selection
 
 # One statement for all states: a job that goes from `running` back to `queued` while others are being cancelled would
@@ -101,6 +102,7 @@ def _book(conn: Connection, rows: Sequence[Row[Any]], final: JobState) -> int:
             closed[row.lease_id] = closed.get(row.lease_id, 0) + row.n
     close_in_leases(conn, closed, unstarted=closed)
     books.write(conn)
+    moved = release_held(conn, [(job, False) for row in rows for job in row.leased or ()])
     change_flows(conn, flows)
-    release_held(conn, [(job, False) for row in rows for job in row.leased or ()])
+    wake(conn, moved.waited_for, eager=False)
     return sum(row.n for row in rows)

@@ -1,7 +1,7 @@
 """What becomes of held money: posted with what the call cost, void, or uncertain. Once, however often it is said.
 
-To be called at the end of a transaction that has locked the jobs: the jobs' locks guard their holds, and the budgets'
-windows, which are everybody's, are locked last and for the shortest time.
+The order of locks is jobs, attempts, leases, batches, costs, budget windows, flows: the jobs' locks guard their holds.
+Whoever returns money calls `wake` (over_budget.py) with the budgets that are waited for, once its flows are written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -90,10 +90,18 @@ class Known:
         return HoldState.UNCERTAIN if self.at_risk_usd is not None else HoldState.VOID
 
 
-def resolve_holds(conn: Connection, calls: Sequence[Known]) -> int:
-    """Resolve the holds of these calls, those that are open; returns how many. Calls without a hold are passed over."""
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How many holds were resolved, and the budgets that got money back and are waited for: to be woken."""
+
+    holds: int = 0
+    waited_for: frozenset[int] = frozenset()
+
+
+def resolve_holds(conn: Connection, calls: Sequence[Known]) -> Moved:
+    """Resolve the holds of these calls, those that are open. Calls without a hold are passed over."""
     if not calls:
-        return 0
+        return Moved()
     bound = {
         "jobs": [call.job_id for call in calls],
         "numbers": [call.number for call in calls],
@@ -103,14 +111,14 @@ def resolve_holds(conn: Connection, calls: Sequence[Known]) -> int:
     return _move(conn, conn.execute(_RESOLVE, bound).all())
 
 
-def release_held(conn: Connection, jobs: Iterable[tuple[UUID, bool]]) -> int:
+def release_held(conn: Connection, jobs: Iterable[tuple[UUID, bool]]) -> Moved:
     """The held money of jobs that leave their lease without an outcome, as (job id, whether it may have been called).
 
-    It is void where there was no call, and uncertain where there may have been one. Returns how many holds that were.
+    It is void where there was no call, and uncertain where there may have been one.
     """
     states = {job: (HoldState.UNCERTAIN if called else HoldState.VOID).value for job, called in jobs}
     if not states:
-        return 0
+        return Moved()
     return _move(conn, conn.execute(_RESOLVE_HELD, {"jobs": list(states), "states": list(states.values())}).all())
 
 
@@ -119,11 +127,13 @@ def post_overdue(conn: Connection, *, after_seconds: float) -> int:
     jobs = list(conn.execute(_LOCK_OVERDUE, {"after": after_seconds}).scalars())
     if not jobs:
         return 0
-    return _move(conn, conn.execute(_ESTIMATE, {"jobs": jobs, "after": after_seconds}).all())
+    moved = _move(conn, conn.execute(_ESTIMATE, {"jobs": jobs, "after": after_seconds}).all())
+    wake(conn, moved.waited_for, eager=False)
+    return moved.holds
 
 
-def _move(conn: Connection, resolved: Sequence[Row[Any]]) -> int:
-    """Carry resolved holds over to their windows, wake who waited for what came back, and tell of overruns."""
+def _move(conn: Connection, resolved: Sequence[Row[Any]]) -> Moved:
+    """Carry resolved holds over to their windows, and tell of overruns."""
     reserved: dict[int, Decimal] = {}
     spent: dict[int, Decimal] = {}
     for hold in resolved:
@@ -133,16 +143,13 @@ def _move(conn: Connection, resolved: Sequence[Row[Any]]) -> int:
             reserved[window] = reserved.get(window, _ZERO) - back
             spent[window] = spent.get(window, _ZERO) + more
     ids = sorted(window for window in reserved if reserved[window] or spent[window])
-    if ids:
-        conn.execute(_LOCK, {"ids": ids})
-        moved = conn.execute(
-            _MOVE, {"ids": ids, "reserved": [reserved[i] for i in ids], "spent": [spent[i] for i in ids]}
-        ).all()
-        _tell(conn, resolved, moved)
-        waited_for = {row.budget_id for row in moved if row.waited_for}
-        if waited_for:
-            wake(conn, waited_for, eager=False)
-    return len(resolved)
+    if not ids:
+        return Moved(len(resolved))
+    conn.execute(_LOCK, {"ids": ids})
+    figures = {"reserved": [reserved[i] for i in ids], "spent": [spent[i] for i in ids]}
+    moved = conn.execute(_MOVE, {"ids": ids, **figures}).all()
+    _tell(conn, resolved, moved)
+    return Moved(len(resolved), frozenset(row.budget_id for row in moved if row.waited_for))
 
 
 def _tell(conn: Connection, resolved: Sequence[Row[Any]], moved: Sequence[Row[Any]]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import release_held
+from pressroom.jobs.over_budget import wake
 
 # A claim that a crash loses is a lease nobody claimed, which is sent again.
 _LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
@@ -211,8 +212,9 @@ def hand_back(conn: Connection, jobs: Sequence[tuple[UUID, UUID]]) -> int:
         change = flows.setdefault(row.flow_id, FlowChange(ready=True))
         change.queued += 1
         change.seconds -= row.seconds
+    moved = release_held(conn, [(row.id, False) for row in rows])
     change_flows(conn, flows)
-    release_held(conn, [(row.id, False) for row in rows])
+    wake(conn, moved.waited_for, eager=False)
     return len(rows)
 
 

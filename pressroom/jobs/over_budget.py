@@ -1,11 +1,11 @@
 """Jobs that wait for money: put aside when a budget has no room for them, woken when it has.
 
-Whose shared budget is used up waits as a flow: dispatch passes it over without reading a row of it. Under a batch's or
-an API key's budget, jobs are parked one by one, and others of the flow go on. Waking never waits for a lock: what it
-cannot have now, the next sweep wakes.
+Where a budget is of all jobs of a flow, the flow is held up: dispatch passes it over without reading a row of it. Jobs
+of an API key, of which a flow may hold several, and jobs that are larger than a whole cap are parked one by one, and
+others of the flow go on. Waking never waits for a lock: what it cannot have now, the next sweep wakes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,10 +16,12 @@ from sqlalchemy import Connection, Row, text
 from models.job import PARKED_UNTIL
 from pressroom.jobs.claimed import ClaimedJob
 from pressroom.jobs.sleep import wake_stakes
-from pressroom.money.budgets import worth_waking
+from pressroom.money.budgets import Refused, worth_waking
 
 _PARK_AT_ONCE = 20_000
 _WAKE_AT_ONCE = 5_000
+_RELEASE_AT_ONCE = 500
+_EAGER = 10
 
 STARTS_AT = """
     CASE b.period WHEN 'day' THEN date_trunc('day', now(), 'UTC') WHEN 'month' THEN date_trunc('month', now(), 'UTC')
@@ -76,7 +78,7 @@ _WAITED_FOR = text(
 
 _LEFT = text(
     f"""
-    SELECT b.id, b.scope IN ('installation', 'project') AS shared, k.is_sandbox,
+    SELECT b.id, b.scope <> 'api_key' AS shared, k.is_sandbox,
       coalesce(w.cap_usd - w.spent_usd - w.reserved_usd, b.cap_usd) AS left_usd,
       coalesce(w.reserved_usd, 0) AS reserved_usd
     FROM budgets b CROSS JOIN (VALUES (false), (true)) AS k (is_sandbox) LEFT JOIN budget_windows w
@@ -85,17 +87,18 @@ _LEFT = text(
     """  # noqa: S608
 )
 
-# The next job of each held up flow, in the order in which dispatch serves it.
+# The next job of each held up flow, in the order in which dispatch serves it; the least served stakes first.
 _HELD_UP = text(
     """
-    SELECT f.id, f.blocked_by, coalesce(head.est_cost_usd, 0) AS need_usd,
-      coalesce((SELECT bool_or(d.is_sandbox) FROM deployments d WHERE d.pool_id = f.pool_id), false) AS is_sandbox
-    FROM flows f LEFT JOIN LATERAL (
+    SELECT f.id, f.blocked_by, d.is_sandbox, coalesce(head.est_cost_usd, 0) AS need_usd
+    FROM (SELECT f.id, f.blocked_by, f.deployment_id, row_number() OVER () AS turn FROM (
+      SELECT f.id, f.blocked_by, f.deployment_id FROM flows f JOIN stakes s ON s.id = f.stake_id
+      WHERE f.blocked_by = ANY(CAST(:ids AS bigint[]))
+      ORDER BY s.vtime, f.priority, f.deadline, f.id LIMIT :limit FOR NO KEY UPDATE OF f SKIP LOCKED) f) f
+    JOIN deployments d ON d.id = f.deployment_id LEFT JOIN LATERAL (
       SELECT j.est_cost_usd FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
-        AND (j.deadline IS NULL OR j.deadline > now())
-        AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.id = j.deployment_id AND d.paused_at IS NOT NULL)
-      ORDER BY j.id LIMIT 1) head ON true
-    WHERE f.blocked_by = ANY(:ids) FOR UPDATE OF f SKIP LOCKED
+        AND (j.deadline IS NULL OR j.deadline > now()) ORDER BY j.id LIMIT 1) head ON true
+    ORDER BY f.turn
     """
 )
 
@@ -135,11 +138,13 @@ class Lacking:
     """A claimed job that a budget has no room for. `scope_id` is whose budget it is, null for the installation's."""
 
     job: ClaimedJob
-    budget: int
+    refused: Refused
     scope_id: UUID | None
-    left_usd: Decimal
-    holds_up: bool
-    hopeless: bool
+
+    @property
+    def budget(self) -> int:
+        """Its id."""
+        return self.refused.room.budget
 
 
 def put_aside(
@@ -149,11 +154,13 @@ def put_aside(
 
     `flows` are all that the claim took from, which are locked here if any is to be blocked.
     """
-    blocked = {one.job.flow_id: one.budget for one in lacking if one.holds_up}
-    alone = [one for one in lacking if not one.holds_up]
+    blocked = {one.job.flow_id: one.budget for one in lacking if one.refused.holds_up}
+    alone = [one for one in lacking if not one.refused.holds_up]
     if alone:
         conn.execute(_PARK, {"jobs": [one.job.id for one in alone], "budgets": [one.budget for one in alone]})
-    alike = {(one.job.flow_id, one.budget): one for one in alone if one.scope_id is not None and not one.hopeless}
+    alike = {
+        (one.job.flow_id, one.budget): one for one in alone if one.scope_id is not None and not one.refused.hopeless
+    }
     for (flow, budget), one in alike.items():
         if _park_alike(conn, one, granted):
             blocked.setdefault(flow, budget)
@@ -168,7 +175,7 @@ def _park_alike(conn: Connection, one: Lacking, granted: Sequence[UUID]) -> bool
         "flow": one.job.flow_id,
         "limit": _PARK_AT_ONCE,
         "scope_id": one.scope_id,
-        "left_usd": max(one.left_usd, Decimal(0)),
+        "left_usd": max(one.refused.room.left_usd, Decimal(0)),
         "granted": list(granted),
         "budget": one.budget,
     }
@@ -186,14 +193,15 @@ def wake_all(conn: Connection) -> None:
 def wake(conn: Connection, budgets: Collection[int], *, eager: bool) -> None:
     """Wake what these budgets have room for now, in the transaction that returned the money, at its end.
 
-    Without `eager` flows are let go in waves, see `worth_waking`; the sweep makes up for it. A flow whose budget is
-    gone is let go, and so is one that was held up because a batch had more jobs than are parked at once.
+    No more flows than there is money for the next job of. Without `eager` they are let go in waves, see `worth_waking`;
+    the sweep makes up for it. A flow whose budget is gone is let go, and so is one that was held up because it had more
+    of an API key's jobs than are parked at once.
     """
     ids = sorted(budgets)
-    rows = conn.execute(_LEFT, {"ids": ids}).all()
-    left = {(row.id, row.is_sandbox): row for row in rows}
-    held_up = conn.execute(_HELD_UP, {"ids": ids}).all()
-    free = [flow.id for flow in held_up if _may_go(flow, left.get((flow.blocked_by, flow.is_sandbox)), eager=eager)]
+    if not ids:
+        return
+    left = {(row.id, row.is_sandbox): row for row in conn.execute(_LEFT, {"ids": ids})}
+    free = _release(conn, ids, left, eager=eager)
     for budget in ids:
         free += _unpark(conn, budget, {key[1]: row.left_usd for key, row in left.items() if key[0] == budget})
     if free:
@@ -201,12 +209,25 @@ def wake(conn: Connection, budgets: Collection[int], *, eager: bool) -> None:
         wake_stakes(conn, sorted(set(free)))
 
 
-def _may_go(flow: Row[Any], window: Row[Any] | None, *, eager: bool) -> bool:
-    if window is None or (eager and not window.shared):
-        return True
-    if flow.need_usd > window.left_usd:
-        return False
-    return eager or worth_waking(window.left_usd, window.reserved_usd)
+def _release(
+    conn: Connection, ids: Sequence[int], left: Mapping[tuple[int, bool], Row[Any]], *, eager: bool
+) -> list[int]:
+    """The held up flows that may go on."""
+    known = {key[0] for key in left}
+    purse = {key: row.left_usd for key, row in left.items() if eager or worth_waking(row.left_usd, row.reserved_usd)}
+    asked = [budget for budget in ids if budget not in known or (budget, False) in purse or (budget, True) in purse]
+    if not asked:
+        return []
+    limit = _RELEASE_AT_ONCE * (_EAGER if eager else 1)
+    free: list[int] = []
+    for flow in conn.execute(_HELD_UP, {"ids": asked, "limit": limit}).all():
+        key = (flow.blocked_by, flow.is_sandbox)
+        if key not in left or (eager and not left[key].shared):
+            free.append(flow.id)
+        elif key in purse and flow.need_usd <= purse[key]:
+            purse[key] -= flow.need_usd
+            free.append(flow.id)
+    return free
 
 
 def _unpark(conn: Connection, budget: int, left: dict[bool, Decimal]) -> list[int]:

@@ -16,7 +16,7 @@ from pressroom.jobs.end_early import expire
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import post_overdue, release_held
 from pressroom.jobs.lease import close_in_leases
-from pressroom.jobs.over_budget import wake_all
+from pressroom.jobs.over_budget import wake, wake_all
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.sleep import wake_stakes
 
@@ -214,5 +214,6 @@ def _book(conn: Connection, taken: Sequence[_Taken]) -> None:
             if job.was == "leased":
                 change.seconds -= job.seconds
     books.write(conn)
+    moved = release_held(conn, [(job.id, job.was == "running") for job in taken])
     change_flows(conn, flows)
-    release_held(conn, [(job.id, job.was == "running") for job in taken])
+    wake(conn, moved.waited_for, eager=False)

@@ -31,14 +31,14 @@ _OPEN = text(
     """  # noqa: S608
 )
 
-_LOCK = """
+_LOCK = text(
+    f"""
     SELECT w.id, w.budget_id, w.cap_usd, w.cap_usd - w.spent_usd - w.reserved_usd AS left_usd
     FROM budget_windows w JOIN budgets b ON b.id = w.budget_id
-    WHERE b.id = ANY(:ids) AND w.is_sandbox = :is_sandbox AND w.starts_at = {starts_at}
-    ORDER BY w.id FOR NO KEY UPDATE OF w {wait}
-"""
-_LOCK_WAITING = text(_LOCK.format(starts_at=STARTS_AT, wait=""))
-_LOCK_AT_ONCE = text(_LOCK.format(starts_at=STARTS_AT, wait="SKIP LOCKED"))
+    WHERE b.id = ANY(:ids) AND w.is_sandbox = :is_sandbox AND w.starts_at = {STARTS_AT}
+    ORDER BY w.id FOR NO KEY UPDATE OF w
+    """  # noqa: S608
+)
 
 _TAKE = text(
     """
@@ -60,93 +60,72 @@ _HOLD = text(
 )
 
 
-class Reservations:
-    """The reservations of one dispatch transaction; made anew for each.
+def reserve(conn: Connection, claimed: Sequence[ClaimedJob]) -> list[ClaimedJob]:
+    """The jobs whose upper bound is now held against every budget that applies, in order; all, where none does.
 
-    Windows are locked in id order. A later claim of the same transaction may need one that comes before those it holds
-    already: it takes that only if nobody has it, for whoever does may wait for this transaction. `stuck` turns true
-    when somebody did: leave the rest to the next transaction.
+    The others are dealt with here: their flow is held up, or they are parked. Call it between the claim and the lease,
+    once in a transaction, for windows are locked in id order; only what it grants is to be charged.
     """
+    applying = _applying(conn, claimed)
+    if not applying:
+        return list(claimed)
+    under = _Under(applying, _lock(conn, applying))
+    purse, granted, lacking = Purse(), list[ClaimedJob](), list[Lacking]()
+    for job in claimed:
+        refused = purse.take(job.est_cost_usd, under.rooms(job), flow=job.flow_id)
+        if refused is None:
+            granted.append(job)
+        else:
+            lacking.append(Lacking(job, refused, under.scope_id(refused.room.budget)))
+    _hold(conn, [(job, [room.window for room in under.rooms(job)]) for job in granted])
+    put_aside(conn, lacking, [job.id for job in granted], flows={job.flow_id for job in claimed})
+    return granted
 
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-        self._locked: set[int] = set()
-        self.stuck = False
 
-    def reserve(self, claimed: Sequence[ClaimedJob]) -> list[ClaimedJob]:
-        """The jobs whose upper bound is now held against every budget that applies, in order; all, where none does.
+def _applying(conn: Connection, claimed: Sequence[ClaimedJob]) -> Sequence[Row[Any]]:
+    if not claimed:
+        return []
+    bound = {
+        "deployment": claimed[0].deployment_id,
+        "projects": list({job.project_id for job in claimed}),
+        "batches": list({job.batch_id for job in claimed if job.batch_id is not None}),
+        "keys": list({job.api_key_id for job in claimed if job.api_key_id is not None}),
+    }
+    return conn.execute(_APPLYING, bound).all()
 
-        The others are dealt with here: their flow is blocked, or they are parked. Call it between the claim and the
-        lease; only what it grants is charged.
-        """
-        applying = self._applying(claimed)
-        if not applying:
-            return list(claimed)
-        rooms = self._lock(applying)
-        under = _Under(applying, rooms)
-        possible = [job for job in claimed if under.locked(job)]
-        purse, granted, lacking = Purse(), list[ClaimedJob](), list[Lacking]()
-        for job in possible:
-            refused = purse.take(job.est_cost_usd, under.rooms(job), flow=job.flow_id)
-            if refused is None:
-                granted.append(job)
-            else:
-                room = refused.room
-                scope_id = under.scope_id(room.budget)
-                lacking.append(
-                    Lacking(job, room.budget, scope_id, room.left_usd, refused.holds_up, hopeless=refused.hopeless)
-                )
-        self._hold(granted, under)
-        flows = {job.flow_id for job in claimed}
-        put_aside(self._conn, lacking, [job.id for job in granted], flows=flows)
-        if len(possible) < len(claimed):
-            self.stuck = True
-        return granted
 
-    def _applying(self, claimed: Sequence[ClaimedJob]) -> Sequence[Row[Any]]:
-        if not claimed:
-            return []
-        bound = {
-            "deployment": claimed[0].deployment_id,
-            "projects": list({job.project_id for job in claimed}),
-            "batches": list({job.batch_id for job in claimed if job.batch_id is not None}),
-            "keys": list({job.api_key_id for job in claimed if job.api_key_id is not None}),
-        }
-        return self._conn.execute(_APPLYING, bound).all()
+def _lock(conn: Connection, applying: Sequence[Row[Any]]) -> dict[int, Room]:
+    """The open windows by budget, locked; those that their period has not had yet are opened."""
+    is_sandbox = applying[0].is_sandbox
+    unopened = [row.id for row in applying if row.window_id is None]
+    if unopened:
+        # Before any is locked: another dispatcher that opens the same one is waited for.
+        conn.execute(_OPEN, {"ids": unopened, "is_sandbox": is_sandbox})
+    rows = conn.execute(_LOCK, {"ids": [row.id for row in applying], "is_sandbox": is_sandbox})
+    shared = {row.id: row.scope != "api_key" for row in applying}
+    return {
+        row.budget_id: Room(row.id, row.budget_id, row.cap_usd, row.left_usd, shared[row.budget_id]) for row in rows
+    }
 
-    def _lock(self, applying: Sequence[Row[Any]]) -> dict[int, Room]:
-        """The open windows by budget, locked; without those that may not be waited for."""
-        bound = {"ids": [row.id for row in applying], "is_sandbox": applying[0].is_sandbox}
-        wanted = {row.window_id for row in applying}
-        first = not self._locked
-        if first and None in wanted:
-            # Before any is locked: another dispatcher that opens the same one is waited for.
-            self._conn.execute(_OPEN, bound | {"ids": [row.id for row in applying if row.window_id is None]})
-        rows = self._conn.execute(_LOCK_WAITING if first else _LOCK_AT_ONCE, bound).all()
-        self._locked |= {row.id for row in rows}
-        shared = {row.id: row.scope in ("installation", "project") for row in applying}
-        return {
-            row.budget_id: Room(row.id, row.budget_id, row.cap_usd, row.left_usd, shared[row.budget_id]) for row in rows
-        }
 
-    def _hold(self, granted: Sequence[ClaimedJob], under: "_Under") -> None:
-        holds = [(job, windows) for job in granted if (windows := [room.window for room in under.rooms(job)])]
-        if not holds:
-            return
-        sums: dict[int, Decimal] = {}
-        for job, windows in holds:
-            for window in windows:
-                sums[window] = sums.get(window, Decimal(0)) + job.est_cost_usd
-        self._conn.execute(_TAKE, {"ids": list(sums), "amounts": list(sums.values())})
-        bound = {
-            "jobs": [job.id for job, _ in holds],
-            "numbers": [job.calls + 1 for job, _ in holds],
-            "amounts": [job.est_cost_usd for job, _ in holds],
-            "windows": [f"{{{','.join(map(str, windows))}}}" for _, windows in holds],
-        }
-        written = self._conn.execute(_HOLD, bound).rowcount
-        if written != len(holds):
-            raise RuntimeError(f"{len(holds) - written} of {len(holds)} jobs have a hold for a call not made yet")
+def _hold(conn: Connection, granted: Sequence[tuple[ClaimedJob, Sequence[int]]]) -> None:
+    holds = [(job, windows) for job, windows in granted if windows]
+    if not holds:
+        return
+    sums: dict[int, Decimal] = {}
+    for job, windows in holds:
+        for window in windows:
+            sums[window] = sums.get(window, Decimal(0)) + job.est_cost_usd
+    conn.execute(_TAKE, {"ids": list(sums), "amounts": list(sums.values())})
+    bound = {
+        "jobs": [job.id for job, _ in holds],
+        "numbers": [job.calls + 1 for job, _ in holds],
+        "amounts": [job.est_cost_usd for job, _ in holds],
+        "windows": [f"{{{','.join(map(str, windows))}}}" for _, windows in holds],
+    }
+    written = conn.execute(_HOLD, bound).rowcount
+    if written != len(holds):
+        raise RuntimeError(f"{len(holds) - written} of {len(holds)} jobs have a hold for a call not made yet")
 
 
 class _Under:
@@ -168,10 +147,6 @@ class _Under:
     def rooms(self, job: ClaimedJob) -> list[Room]:
         """The windows that the job counts against, in id order."""
         return [self._rooms[budget] for budget in self._budgets(job)]
-
-    def locked(self, job: ClaimedJob) -> bool:
-        """Whether all of them could be locked."""
-        return all(budget in self._rooms for budget in self._budgets(job))
 
     def _budgets(self, job: ClaimedJob) -> list[int]:
         key = (job.project_id, job.batch_id, job.api_key_id)

@@ -18,6 +18,7 @@ from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.outcome import Next, Outcome
+from pressroom.jobs.over_budget import wake
 
 # `unknown` is settled too: an answer that comes after the sweep gave the worker up tells what the call really cost.
 # Not what was reconciled already (no longer at risk): that cost is the provider's own word. `finished_at` stays, for
@@ -107,7 +108,7 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     """Settle `outcomes` in the caller's transaction. Returns the jobs that ended or went back because of them.
 
-    The order of locks is jobs, attempts, leases, batches, costs, flows, budget windows, each in id order.
+    The order of locks is jobs, attempts, leases, batches, costs, budget windows, flows, each in id order.
     """
     ordered = sorted({o.attempt_id: o for o in outcomes}.values(), key=lambda o: o.job_id)
     # By attempt, not by job: a group may hold a job's late answer beside the one that ends it.
@@ -135,11 +136,10 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
         _charge_flow(flows, row, outcome)
     close_in_leases(conn, closed, unstarted={})
     books.write(conn)
+    held = [(o, booked[o.attempt_id]) for o in ordered if o.attempt_id in booked and booked[o.attempt_id].has_hold]
+    moved = resolve_holds(conn, [Known(o.job_id, was.number, o.cost_usd, o.at_risk_usd) for o, was in held])
     change_flows(conn, flows)
-    calls = [
-        (o, booked[o.attempt_id].number) for o in ordered if o.attempt_id in booked and booked[o.attempt_id].has_hold
-    ]
-    resolve_holds(conn, [Known(o.job_id, number, o.cost_usd, o.at_risk_usd) for o, number in calls])
+    wake(conn, moved.waited_for, eager=False)
     return {row.id for row in jobs.values()}
 
 

@@ -41,8 +41,8 @@ def window_end(period: BudgetPeriod, now: datetime) -> datetime | None:
 class Room:
     """A window with `left_usd` of its `cap_usd`; negative where it is overdrawn.
 
-    A job that a `shared` window has no room for holds up those behind it in its flow, which need the same money; under
-    any other it waits by itself. So does a job that is larger than the whole cap: it must not stop those that fit.
+    A job that a window `shared` by its whole flow has no room for holds up those behind it, which need the same money;
+    under any other it waits by itself. So does a job larger than the whole cap: it must not stop those that fit.
     """
 
     window: int

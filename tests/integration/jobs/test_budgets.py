@@ -69,7 +69,7 @@ def test_what_a_shared_budget_has_no_room_for_waits_as_a_flow(desk: Desk, scope:
     assert desk.faults() == {}
 
 
-def test_what_a_batchs_budget_has_no_room_for_is_parked_and_others_go_on(desk: Desk) -> None:
+def test_what_a_batchs_budget_has_no_room_for_waits_and_other_batches_go_on(desk: Desk) -> None:
     batch = desk.submit(10)
     put(desk, "0.05", BudgetScope.BATCH, batch)
     desk.submit(4)
