@@ -178,8 +178,8 @@ def _deployments(system: System) -> Iterator[Finding]:
         stopped = row.pause_reason if row.paused else system.limiter.status(row.pool).stopped_reason
         if row.paused or stopped:
             detail = f"paused: {shortened(stopped or 'no reason given')}; {count(waiting, 'job')} waiting"
-            remedy = f"Put the cause right, then: {program()} deployments resume {row.model}"
-            yield Finding(f"deployment {row.model}", "FAILED" if waiting else "note", detail, remedy)
+            remedy = f"Put the cause right, then: {program()} deployments resume {row.label}"
+            yield Finding(f"deployment {row.label}", "FAILED" if waiting else "note", detail, remedy)
 
 
 def provider(settings: Settings) -> Finding:

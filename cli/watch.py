@@ -98,7 +98,7 @@ class Watch:
 
         with self._system.engine.connect() as conn:
             limits = {row.pool: row.limits for row in list_deployments(conn)}
-            return {one.model: _Pool(one.pool, limits[one.pool]) for one in remaining(conn, self._batch[1])}
+            return {one.label: _Pool(one.pool, limits[one.pool]) for one in remaining(conn, self._batch[1])}
 
     def _use_quotas(self) -> list[QuotaUse]:
         from pressroom.jobs.progress import quota_use
@@ -114,7 +114,7 @@ class Watch:
             return waiting_for(conn, self._batch[1])
 
     def _stop_reasons(self) -> dict[str, str]:
-        """Why each model stands still; empty as soon as one of them may move."""
+        """Why each model stands still; empty as soon as one of them may move, or will by itself."""
         from pressroom.jobs.deployments import remaining
 
         with self._system.engine.connect() as conn:
@@ -122,7 +122,7 @@ class Watch:
         reasons: dict[str, str] = {}
         for one in left:
             stopped = one.pause_reason if one.paused else self._system.limiter.status(one.pool).stopped_reason
-            if stopped is None and not one.paused:
+            if one.recovers or (stopped is None and not one.paused):
                 return {}
-            reasons[one.model] = stopped or "no reason was given"
+            reasons[one.label] = stopped or "no reason was given"
         return reasons

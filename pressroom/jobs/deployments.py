@@ -32,7 +32,8 @@ _SET = text("UPDATE pools SET explicit_limits = CAST(:limits AS jsonb) WHERE nam
 
 _REMAINING = text(
     """
-    SELECT d.model, p.name AS pool, coalesce(d.paused_at, p.paused_at) IS NOT NULL AS paused,
+    SELECT d.model, d.base_url, d.account, p.name AS pool, d.stop_kind IS NOT DISTINCT FROM 'failures' AS recovers,
+      coalesce(d.paused_at, p.paused_at) IS NOT NULL AS paused,
       coalesce(d.pause_reason, p.pause_reason) AS pause_reason, t.jobs
     FROM (SELECT deployment_id, count(*)::int AS jobs FROM jobs WHERE batch_id = :batch
       AND state IN ('blocked', 'queued', 'leased', 'running') GROUP BY 1) t
@@ -84,6 +85,11 @@ class DeploymentRow:
         return pool_name(self.base_url, self.model, self.account)
 
     @property
+    def label(self) -> str:
+        """The model alone where the account is our own, else the whole name."""
+        return self.name if self.account else self.model
+
+    @property
     def limits(self) -> PoolLimits:
         """What holds: settings first, then what headers said, then the catalog."""
         return pool_limits(self.explicit_limits, self.learned_limits, self.catalog_limits)
@@ -91,13 +97,21 @@ class DeploymentRow:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """Jobs of a batch that have not ended, on one deployment."""
+    """Jobs of a batch that have not ended, on one deployment. One that `recovers` needs nobody to resume it."""
 
     model: str
+    base_url: str
+    account: str
     pool: str
     paused: bool
+    recovers: bool
     pause_reason: str | None
     jobs: int
+
+    @property
+    def label(self) -> str:
+        """What commands take: the model alone where it is our own account's."""
+        return pool_name(self.base_url, self.model, self.account) if self.account else self.model
 
 
 def list_deployments(conn: Connection) -> list[DeploymentRow]:
