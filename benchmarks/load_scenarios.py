@@ -81,6 +81,8 @@ class Scenario:
     def ideal_seconds(self) -> float:
         """The wall time that the quota allows a finite load, one mean latency included."""
         stored = self.burst_seconds if self.credit_seconds is None else self.credit_seconds
+        if self.quantum_seconds is not None:
+            stored = min(stored, self.quantum_seconds)
         return max(0.0, self.items / self.items_per_second - stored) + sum(self.latency) / 2
 
     def sandbox_limits(self, factor: float = 1.0) -> dict[str, Any]:

@@ -66,11 +66,16 @@ class CatalogLifecycle(Sourced):
 
 
 class Vision(Sourced):
-    """Input tokens of one picture in a chat: at `detail: low`, of an ordinary one, and of the dearest there can be."""
+    """Input tokens of one picture in a chat: at `detail: low`, of an ordinary one, and of the dearest there can be.
+
+    By `tile_tokens` or `patch_factor` those of a picture of known size are computed (`pressroom/operations/vision.py`).
+    """
 
     low: Tokens
     typical: Tokens
     maximum: Tokens
+    tile_tokens: Tokens | None = None
+    patch_factor: Annotated[Decimal, Field(gt=0)] | None = None
 
 
 class LongContext(Sourced):

@@ -21,6 +21,7 @@ from pressroom.jobs.lease import ClaimedLease, LeasedJob, Start
 from pressroom.jobs.server_clock import ServerClock
 from pressroom.limits.calibration import Key
 from pressroom.limits.costs import Cost
+from pressroom.limits.headers import QuotaHeaders
 from pressroom.limits.messages import Grant, Rejected, Settled
 from pressroom.limits.redis_limiter import RedisLimiter
 
@@ -106,6 +107,7 @@ class Lane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_ahead = _START_AHEAD_SECONDS
         self._start_seconds = 0.0
+        self._announced: tuple[float, ...] = ()
         self._ticking = False
         self._server_clock = ServerClock()
 
@@ -132,10 +134,13 @@ class Lane:
         """Tell the limiter with the next tick how a call ended. The slot is free from now on."""
         if settled is not None:
             self._settled.append(settled)
+            if settled.headers is not None and (limits := _announced(settled.headers)) != self._announced:
+                self._announced = limits
+                self._report_at = 0.0
         if rejected is not None:
             self._rejected.append(rejected)
             if rejected.retry_after > 0:
-                # Every other process should hold back now, not in a fifth of a second.
+                # As with limits that changed: every other process should hold back now, not in a fifth of a second.
                 self._report_at = 0.0
         self._wake.set()
 
@@ -336,6 +341,10 @@ class Lane:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("lane.task_failed", exc_info=error, extra={"pool": self.pool})
+
+
+def _announced(headers: QuotaHeaders) -> tuple[float, ...]:
+    return tuple(quota.limit for quota in (headers.requests, headers.tokens, headers.images) if quota is not None)
 
 
 def slot_expired(job: LaneJob, now: float, *, spacing: float) -> bool:

@@ -1,10 +1,10 @@
 """`/v1/chat/completions`: text in, text out, pictures in where the model sees.
 
 How tokens are estimated (no tokenizer: half of the ingest budget would go to it)
-    input, likely    a quarter of the UTF-8 bytes of all text, 4 for each message, 3 for the reply's start, and the
-                     catalog's typical figure for each picture
-    input, at most   every byte of text, 8 for each message, 16 for the frame, the catalog's largest figure for each
-                     picture (a token is at least one byte)
+    input, likely    a quarter of the UTF-8 bytes of all text, 4 for each message, 3 for the reply's start, and for each
+                     picture what its size takes (vision.py), or the catalog's typical figure where that is not known
+    input, at most   every byte of text (a token is at least one), 8 for each message, 16 for the frame, and for each
+                     picture what its size takes, or the catalog's largest figure
     output, likely   the model's typical answer, or the limit asked for where that is lower
     output, at most  the limit asked for, else the model's maximum
 `tokens` is what the provider's TPM account takes: the likely input plus the limit asked for (it is charged in full,

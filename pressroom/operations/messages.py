@@ -10,6 +10,7 @@ import orjson
 from pressroom.catalog.entries import Vision
 from pressroom.errors import Problem
 from pressroom.operations.checks import missing, shown, wrong_type
+from pressroom.operations.vision import picture_tokens
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 PART_FIELDS: dict[str, tuple[str, type]] = {
@@ -26,8 +27,6 @@ LONGEST_TOKEN_BYTES = 128
 
 _PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _SPEAKS_WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
-_UNKNOWN_VISION = (1_229, 48_169)
-"""Tokens of one picture, typical and at most, for a model of which the catalog does not say: the dearest it knows."""
 
 
 @dataclass(slots=True)
@@ -157,9 +156,7 @@ def _measure_part(size: Size, part: Mapping[str, Any], vision: Vision | None) ->
     if part["type"] == "text":
         size.text_bytes += utf8_length(part["text"])
     elif part["type"] == "image_url":
-        typical, bound = (vision.typical, vision.maximum) if vision is not None else _UNKNOWN_VISION
-        if vision is not None and part["image_url"].get("detail") == "low":
-            typical = bound = vision.low
+        typical, bound = picture_tokens(part["image_url"], vision)
         size.image_tokens += typical
         size.image_tokens_bound += bound
     else:
