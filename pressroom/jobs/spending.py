@@ -67,14 +67,15 @@ _BY_BATCH = """
 _BY_MODEL_OF_BATCH = text(
     """
     WITH doubt AS (
-      SELECT a.deployment_id, sum(a.at_risk_usd) AS at_risk_usd FROM attempts a JOIN jobs j ON j.id = a.job_id
+      SELECT d.model, sum(a.at_risk_usd) AS at_risk_usd FROM attempts a JOIN jobs j ON j.id = a.job_id
+        JOIN deployments d ON d.id = a.deployment_id
       WHERE a.at_risk_usd IS NOT NULL AND j.batch_id = :batch GROUP BY 1
     )
     SELECT d.model, count(*) FILTER (WHERE j.superseded_by IS NULL)::int AS jobs,
       (count(*) FILTER (WHERE j.state = 'succeeded'))::int AS succeeded,
       coalesce(sum(j.cost_usd), 0) AS cost_usd, coalesce(max(doubt.at_risk_usd), 0) AS at_risk_usd
-    FROM jobs j JOIN deployments d ON d.id = j.deployment_id LEFT JOIN doubt ON doubt.deployment_id = d.id
-    WHERE j.batch_id = :batch GROUP BY d.id, d.model ORDER BY d.model
+    FROM jobs j JOIN deployments d ON d.id = j.deployment_id LEFT JOIN doubt ON doubt.model = d.model
+    WHERE j.batch_id = :batch GROUP BY d.model ORDER BY d.model
     """
 )
 
