@@ -50,14 +50,15 @@ def test_a_server_that_is_killed_is_started_again(
         *("--output", str(tmp_path / "out.jsonl"), "--limit", "dall-e-2:ipm=2400"),
     )
     stack = LocalStack(pressroom.data_dir)
-    try:
-        wait_until(lambda: sandbox.stats()["totals"]["calls"] >= JOBS // 4, "a quarter is called")
-        [pid] = [one.pid for one in stack.status() if one.name == server]
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        _, stderr = running.communicate(timeout=120)
-    finally:
-        running.kill()
+    with running:  # closes its pipes and waits for its end, or the tests after this one would be blamed for them
+        try:
+            wait_until(lambda: sandbox.stats()["totals"]["calls"] >= JOBS // 4, "a quarter is called")
+            [pid] = [one.pid for one in stack.status() if one.name == server]
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            _, stderr = running.communicate(timeout=120)
+        finally:
+            running.kill()
 
     assert running.returncode == 0, stderr
     assert f"{server} of the local stack had died, and is started again" in stderr
