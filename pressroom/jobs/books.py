@@ -29,6 +29,9 @@ _BATCHES = text(
     """
 )
 
+# Not against those who only refer to a batch: who writes its flow twice does, holding what we wait for next.
+_LOCK_BATCHES = text("SELECT 1 FROM batches WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
+
 _DAILY = text(
     """
     INSERT INTO daily_costs AS d (day, project_id, deployment_id, calls, answered, input_tokens, output_tokens, images,
@@ -160,7 +163,7 @@ class Books:
         ids = sorted(batches)
         if not ids:
             return
-        conn.execute(text("SELECT 1 FROM batches WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": ids})
+        conn.execute(_LOCK_BATCHES, {"ids": ids})
         ends = {
             state: [batches[i].ends.get(state, 0) for i in ids]
             for state in ("succeeded", "failed", "cancelled", "expired")

@@ -192,7 +192,7 @@ def remove_budget(conn: Connection, scope: BudgetScope, scope_id: UUID | None, p
         return False
     flows = conn.execute(_UNPARK_ALL, {"id": found, "parked_until": PARKED_UNTIL}).scalars().all()
     conn.execute(text("DELETE FROM budgets WHERE id = :id"), {"id": found})
-    conn.execute(text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": sorted(flows)})
+    conn.execute(text("SELECT 1 FROM flows WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": sorted(flows)})
     conn.execute(text("UPDATE flows SET active = true WHERE id = ANY(:ids)"), {"ids": sorted(flows)})
     wake_stakes(conn, sorted(flows))
     wake(conn, [found], eager=True)

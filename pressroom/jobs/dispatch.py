@@ -45,7 +45,7 @@ _POOLS = text(
 _LOCK_POOL = text(
     """
     SELECT id, explicit_limits, learned_limits, catalog_limits, strict_credit, late_credit FROM pools
-    WHERE id = :pool AND paused_at IS NULL FOR UPDATE SKIP LOCKED
+    WHERE id = :pool AND paused_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
     """
 )
 

@@ -112,7 +112,7 @@ _PARKED = text(
         SELECT j.flow_id FROM jobs j WHERE j.waiting_budget_id = :budget AND j.state = 'queued'
           AND j.run_at = '{PARKED_UNTIL}' AND j.est_cost_usd <= :most_usd
         ORDER BY j.priority, j.deadline, j.id LIMIT :limit)
-      FOR UPDATE SKIP LOCKED
+      FOR NO KEY UPDATE SKIP LOCKED
     )
     SELECT j.id, j.flow_id, j.est_cost_usd, EXISTS (SELECT 1 FROM deployments d
       WHERE d.id = j.deployment_id AND d.is_sandbox) AS is_sandbox

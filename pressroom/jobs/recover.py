@@ -46,7 +46,7 @@ _TAKE_BACK = text(
     """
     WITH mine AS (
       SELECT id FROM jobs WHERE lease_id = ANY(:leases) AND state IN ('leased', 'running')
-        AND (CAST(:only AS uuid[]) IS NULL OR id = ANY(CAST(:only AS uuid[]))) ORDER BY id FOR UPDATE
+        AND (CAST(:only AS uuid[]) IS NULL OR id = ANY(CAST(:only AS uuid[]))) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE jobs j SET lease_id = NULL, run_at = NULL,
       attempts_used = j.attempts_used + CASE WHEN j.state = 'running' THEN 1 ELSE 0 END,
@@ -82,7 +82,7 @@ _STAGE = text(
     """
     WITH due AS (
       SELECT id FROM jobs WHERE state = 'queued' AND run_at <= now() ORDER BY run_at
-      LIMIT :limit FOR UPDATE SKIP LOCKED
+      LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
     ), staged AS (
       UPDATE jobs j SET run_at = NULL FROM due WHERE j.id = due.id RETURNING j.flow_id
     )

@@ -15,7 +15,7 @@ _RETRY = """
         (SELECT t.new FROM unnest(CAST(:overdue AS bigint[]), CAST(:instead AS bigint[])) AS t (old, new)
           WHERE t.old = j.flow_id), j.flow_id) AS new_flow FROM jobs j
       WHERE {where} AND j.state IN ('failed', 'cancelled', 'expired') AND j.superseded_by IS NULL
-      ORDER BY j.id FOR UPDATE OF j
+      ORDER BY j.id FOR NO KEY UPDATE OF j
     ), superseded AS (
       UPDATE jobs SET superseded_by = p.new_id FROM picked p WHERE jobs.id = p.id
     ), added AS (
@@ -50,7 +50,7 @@ _REOPEN = text(
     """
 )
 
-_LOCK_BATCHES = text("SELECT 1 FROM batches WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_LOCK_BATCHES = text("SELECT 1 FROM batches WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
 
 
 def retry(conn: Connection, selection: Selection) -> int:
