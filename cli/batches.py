@@ -8,13 +8,17 @@ import typer
 from cli import records
 from cli.context import load_settings, open_system
 from cli.exits import ExitCode
+from cli.input_options import UrgencyOptions
+from cli.option_groups import grouped
 from cli.options import Before, Json, Limit, Project, Yes, examples, program
 from cli.terminal import answer, answer_json, answer_table, confirmed, say
 from cli.wording import count, duration, moment, usd
 
 _Id = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id, as the lists show it.")]
 
-group = typer.Typer(help="Batches: list, show, cancel, output.", no_args_is_help=True, rich_markup_mode=None)
+group = typer.Typer(
+    help="Batches: list, show, pause, cancel, output.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -109,6 +113,63 @@ def cancel(ctx: typer.Context, batch: _Id, *, project: Project = None, yes: Yes 
         answer_json({"id": batch, "cancelled": done.cancelled, "running": done.asked})
         return
     answer(f"{count(done.cancelled, 'job')} cancelled; {done.asked:,} running will end with their call")
+
+
+@group.command(epilog=examples("pressroom batches pause batch_01993f2c…"))
+def pause(ctx: typer.Context, batch: _Id, *, project: Project = None, as_json: Json = False) -> None:
+    """Start no more of a batch's jobs. Calls on their way finish."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+    from pressroom.jobs.stops import pause_batch
+
+    with open_system(load_settings(ctx.obj)) as system:
+        with system.engine.connect() as conn:
+            owner = queries.find_project(conn, project)
+        returned = pause_batch(system.engine, owner, parse_id("batch", batch))
+    if as_json:
+        answer_json({"id": batch, "paused": True, "returned": returned})
+        return
+    answer(f"{batch} is paused; {count(returned, 'job')} about to start went back to the queue")
+
+
+@group.command(epilog=examples("pressroom batches resume batch_01993f2c…"))
+def resume(ctx: typer.Context, batch: _Id, *, project: Project = None, as_json: Json = False) -> None:
+    """Let a paused batch go on."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+    from pressroom.jobs.stops import resume_batch
+
+    with open_system(load_settings(ctx.obj)) as system:
+        with system.engine.connect() as conn:
+            owner = queries.find_project(conn, project)
+        was_paused = resume_batch(system.engine, owner, parse_id("batch", batch))
+    if as_json:
+        answer_json({"id": batch, "paused": False, "was_paused": was_paused})
+        return
+    answer(f"{batch} goes on" if was_paused else f"{batch} was not paused")
+
+
+@group.command(epilog=examples("pressroom batches reprioritise batch_01993f2c… --class interactive"))
+@grouped
+def reprioritise(
+    ctx: typer.Context, *, batch: _Id, to: UrgencyOptions, project: Project = None, as_json: Json = False
+) -> None:
+    """Give what is queued of a batch another class, priority, or both."""
+    from pressroom.ids import parse_id
+    from pressroom.jobs import queries
+    from pressroom.jobs.reprioritise import reprioritise as reprioritise_jobs
+    from pressroom.jobs.selection import Selection
+
+    urgency = to.urgency()
+    with open_system(load_settings(ctx.obj)) as system:
+        with system.engine.connect() as conn:
+            owner = queries.find_project(conn, project)
+            row = queries.find_batch(conn, owner, parse_id("batch", batch))
+        changed = reprioritise_jobs(system.engine, Selection(project_id=owner, batch_id=row.id), urgency)
+    if as_json:
+        answer_json({"id": batch, "changed": changed})
+        return
+    answer(f"{count(changed, 'job')} changed")
 
 
 @group.command(epilog=examples("pressroom batches output batch_01993f2c… answers.jsonl --artifacts pictures/"))

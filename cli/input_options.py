@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import Project
+from cli.wording import parse_deadline
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from models import PriorityClass
     from pressroom.batches.ingest import IngestOptions
     from pressroom.batches.read_input import PromptOptions
+    from pressroom.jobs.reprioritise import Urgency
     from pressroom.settings import Settings
 
 
@@ -74,9 +78,21 @@ class InputOptions:
 class BatchOptions:
     """How the batch is kept."""
 
-    priority: Annotated[
+    priority_class: Annotated[
         str, typer.Option("--class", metavar="CLASS", help="interactive, normal or bulk: the share of quota it gets.")
     ] = "normal"
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority", metavar="N", min=-100, max=100, help="Order within the project's class: smaller is sooner."
+        ),
+    ] = 0
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            "--deadline", metavar="TIME", help="When jobs not done expire: 2026-11-24T10:30, or 90m, 2h, 7d from now."
+        ),
+    ] = None
     max_attempts: Annotated[
         int | None,
         typer.Option(
@@ -118,24 +134,59 @@ class BatchOptions:
 
     def ingest_options(self, engine: Engine, settings: Settings) -> IngestOptions:
         """As `pressroom.batches` takes them. Raises InvalidInput, NotFound."""
-        from models import PriorityClass
         from pressroom.batches.ingest import IngestOptions
-        from pressroom.errors import InvalidInput, Problem
         from pressroom.jobs.queries import find_project
 
-        if self.priority not in list(PriorityClass):
-            remedy = f"Use one of {', '.join(PriorityClass)}"
-            raise InvalidInput([Problem("--class", "is not a priority class", remedy, value=self.priority)])
+        priority_class = parse_class(self.priority_class)
+        deadline = parse_deadline(self.deadline, now=datetime.now(UTC))
         with engine.connect() as conn:
             project_id = find_project(conn, self.project)
         return IngestOptions(
             project_id=project_id,
             base_url=settings.provider,
-            priority_class=PriorityClass(self.priority),
+            priority_class=priority_class,
+            priority=self.priority,
+            deadline=deadline,
             max_attempts=settings.max_attempts if self.max_attempts is None else self.max_attempts,
             metadata=_pairs("--metadata", self.metadata or []),
             budget_usd=self.budget_usd(),
         )
+
+
+@dataclass(frozen=True)
+class UrgencyOptions:
+    """What queued jobs change to."""
+
+    to_class: Annotated[str | None, typer.Option("--class", metavar="CLASS", help="interactive, normal or bulk.")] = (
+        None
+    )
+    to_priority: Annotated[
+        int | None,
+        typer.Option(
+            "--priority", metavar="N", min=-100, max=100, help="Order within the project's class: smaller is sooner."
+        ),
+    ] = None
+
+    def urgency(self) -> Urgency:
+        """As `reprioritise` takes it. Raises InvalidInput."""
+        from pressroom.errors import InvalidInput, Problem
+        from pressroom.jobs.reprioritise import Urgency
+
+        if self.to_class is None and self.to_priority is None:
+            remedy = "Give --class, --priority, or both"
+            raise InvalidInput([Problem("--class", "nothing says what to change to", remedy)])
+        return Urgency(parse_class(self.to_class) if self.to_class is not None else None, self.to_priority)
+
+
+def parse_class(name: str) -> PriorityClass:
+    """A priority class by name. Raises InvalidInput."""
+    from models import PriorityClass
+    from pressroom.errors import InvalidInput, Problem
+
+    if name not in list(PriorityClass):
+        remedy = f"Use one of {', '.join(PriorityClass)}"
+        raise InvalidInput([Problem("--class", "is not a priority class", remedy, value=name)])
+    return PriorityClass(name)
 
 
 def _pairs(option: str, pairs: list[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import typer
 from cli import records
 from cli.context import System, load_settings, open_system
 from cli.exits import ExitCode
+from cli.input_options import UrgencyOptions
 from cli.job_detail import show_detail
 from cli.option_groups import grouped
 from cli.options import Before, Json, Limit, Project, Since, Until, Yes, examples, program
@@ -20,7 +21,7 @@ from cli.wording import count, parse_time
 if TYPE_CHECKING:
     from pressroom.jobs.selection import Selection
 
-group = typer.Typer(help="Jobs: list, show, cancel, retry.", no_args_is_help=True, rich_markup_mode=None)
+group = typer.Typer(help="Jobs: list, show, cancel, retry, reprioritise.", no_args_is_help=True, rich_markup_mode=None)
 
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="JOB...", help="Job ids; none means all that match.")]
 
@@ -134,14 +135,13 @@ def show(
 @grouped
 def cancel(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes = False, as_json: Json = False) -> None:
     """Cancel jobs that have not ended. Those being called end with their call; a paid result is kept."""
-    from pressroom.jobs.end_early import cancel as cancel_jobs
+    from pressroom.jobs.end_early import cancel_selected
 
     with open_system(load_settings(ctx.obj)) as system:
         chosen = _chosen(system, which, jobs)
         unfinished = ("blocked", "queued", "leased", "running")
         _agree(system, chosen, unfinished, verb="Cancel", asked=bool(jobs), yes=yes)
-        with system.engine.begin() as conn:
-            done = cancel_jobs(conn, chosen)
+        done = cancel_selected(system.engine, chosen)
     if as_json:
         answer_json({"cancelled": done.cancelled, "running": done.asked})
         return
@@ -170,6 +170,36 @@ def retry(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes =
     answer(f"{count(queued, 'job')} queued again")
     if queued:
         say(f"they start when workers run: `{program()} up`, or `{program()} run` with the same input")
+
+
+@group.command(
+    epilog=examples(
+        "pressroom jobs reprioritise --batch batch_01993f2c… --class bulk",
+        "pressroom jobs reprioritise job_01993f2c… --priority -10",
+    )
+)
+@grouped
+def reprioritise(
+    ctx: typer.Context,
+    *,
+    jobs: _Ids = None,
+    which: JobFilter,
+    to: UrgencyOptions,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Give queued jobs another class, priority, or both. Jobs that have started keep theirs."""
+    from pressroom.jobs.reprioritise import reprioritise as reprioritise_jobs
+
+    urgency = to.urgency()
+    with open_system(load_settings(ctx.obj)) as system:
+        chosen = _chosen(system, which, jobs)
+        _agree(system, chosen, ("blocked", "queued", "leased"), verb="Reprioritise", asked=bool(jobs), yes=yes)
+        changed = reprioritise_jobs(system.engine, chosen, urgency)
+    if as_json:
+        answer_json({"changed": changed})
+        return
+    answer(f"{count(changed, 'job')} changed")
 
 
 def _chosen(system: System, which: JobFilter, ids: list[str] | None) -> Selection:

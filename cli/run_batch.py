@@ -127,6 +127,7 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
     """Find the batch of this input, or submit it. Exits when somebody who was asked declines."""
     from pressroom.batches.ingest import find_batches, ingest
     from pressroom.ids import show_id
+    from pressroom.jobs.deadlines import deadline_warning
 
     project = options.project_id
     if not request.again:
@@ -149,6 +150,11 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
     )
     stops = "" if options.budget_usd is None else f", {usd(options.budget_usd)} at most (--budget)"
     say(f"{show_id('batch', new.id)}: {count(new.total, 'job')}, about {usd(new.expected_usd)}{stops}")
+    if options.deadline is not None:
+        with system.engine.connect() as conn:
+            late = deadline_warning(conn, new.id)
+        if late is not None:
+            say(late)
     return _Taken(project, new.id, "new", 0)
 
 

@@ -47,6 +47,7 @@ def submit(
     from pressroom.batches.originals import store_input
     from pressroom.errors import Conflict
     from pressroom.ids import show_id
+    from pressroom.jobs.deadlines import deadline_warning
     from pressroom.jobs.dispatch import DispatchPolicy, dispatch
     from pressroom.jobs.workers import alive
 
@@ -74,9 +75,12 @@ def submit(
         dispatch(system.engine, system.publisher, DispatchPolicy.of(system.settings))
         with system.engine.connect() as conn:
             idle = not alive(conn)
+            late = deadline_warning(conn, new.id) if options.deadline is not None else None
     shown = show_id("batch", new.id)
     if idle:
         say(f"no worker runs: the jobs stay queued until `{program()} up` or `{program()} worker` does")
+    if late is not None:
+        say(late)
     if as_json:
         record = {"batch_id": shown, "total": new.total, "models": new.models, "sandbox": settings.uses_sandbox}
         answer_json({**record, "est_cost_usd": new.est_cost_usd, "expected_usd": new.expected_usd})

@@ -1,6 +1,6 @@
 """How numbers, times and money read."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from pressroom.errors import InvalidInput, Problem
@@ -60,6 +60,24 @@ def compact(number: float) -> str:
 def shortened(text: str, characters: int = 60) -> str:
     """The beginning, where the whole would not fit."""
     return text if len(text) <= characters else f"{text[: characters - 1].rstrip()}…"
+
+
+def parse_deadline(value: str | None, *, now: datetime) -> datetime | None:
+    """`2026-11-24T10:30`, or how long from now: `90m`, `2h`, `7d`. Raises InvalidInput, also for times past."""
+    if value is None:
+        return None
+    number, unit = value[:-1], value[-1:]
+    remedy = "Give a time to come (2026-11-24T10:30), or how long from now: 90m, 2h, 7d"
+    try:
+        if unit in _UNITS and number.isdigit():
+            found = now + timedelta(seconds=int(number) * _UNITS[unit])
+        else:
+            found = datetime.fromisoformat(value).astimezone()
+    except (ValueError, OverflowError):
+        raise InvalidInput([Problem("--deadline", "is not a time", remedy, value=value)]) from None
+    if found <= now:
+        raise InvalidInput([Problem("--deadline", "has passed", remedy, value=value)])
+    return found
 
 
 def parse_time(option: str, value: str | None, *, now: datetime) -> datetime | None:

@@ -54,7 +54,7 @@ class WorkerLife:
             servers.database, self._engine, host=servers.host, gap_seconds=settings.worker_dead_after_seconds / 2
         )
         parts = self._engine_thread.parts
-        dispatching = Dispatching(servers, parts, self._heartbeat.healthy_for)
+        dispatching = Dispatching(servers, parts, self._heartbeat.healthy_for, self._take_urgent)
         self._beating = Repeating("heartbeat", self._heartbeat.beat, settings.heartbeat_interval_seconds)
         self._dispatching = Repeating("dispatch", dispatching.turn, settings.dispatch_interval_seconds)
         self._finishing = Repeating(
@@ -85,6 +85,14 @@ class WorkerLife:
             wait([left], self._servers.settings.dispatch_ahead_seconds)
             if self._ending or not self._engine.full:
                 return
+
+    def _take_urgent(self, lease_id: UUID) -> None:
+        """Not through Celery, whose threads may all be waiting for the starts of other leases."""
+        if self._engine.full:
+            return
+        lease = self._claim(lease_id)
+        if lease is not None:
+            self._engine.take(lease)
 
     def _claim(self, lease_id: UUID) -> ClaimedLease | None:
         """Asks until it is answered: a claim that was made and not heard of would hold its jobs for our whole life."""

@@ -51,6 +51,7 @@ class IngestOptions:
     max_attempts: int = 5
     metadata: Mapping[str, str] = field(default_factory=dict)
     deadline: datetime | None = None
+    priority: int = 0
     budget_usd: Decimal | None = None
     """What the batch may cost at most; its jobs wait when that is used up."""
 
@@ -165,6 +166,8 @@ def _insert(
         batch_id=batch_id,
         max_attempts=options.max_attempts,
     )
+    if options.priority:
+        jobs = (job._replace(priority=options.priority) for job in jobs)
     return insert_jobs(conn, jobs, destination, before_waking=complete)
 
 

@@ -20,6 +20,13 @@ NOMINAL_SECONDS = 0.001
 
 NOTHING_SECONDS = 1e-6
 _MOST_LOOKS = 40
+_LEAST_STAKES = 16
+_JOBS_OF_STAKE = 4
+"""A claim serves a quarter as many stakes as it takes jobs, where there are that many: each costs as much as some jobs.
+
+So the quantum of fairness is some four jobs of a stake, and what it got too early it waits for later.
+"""
+
 _WIDEN_AT_MOST = 64
 
 
@@ -155,7 +162,8 @@ class Claims:
 
     def _candidates(self, conn: Connection, lane: Lane, jobs: int, skip: set[int]) -> list[Claimant]:
         # Those charged in this turn are further on than their rows say, and leave their places to others.
-        bound = {"pool": self.pool_id, "skip": sorted(skip), "limit": jobs + len(self._charged)}
+        limit = max(_LEAST_STAKES, -(-jobs // _JOBS_OF_STAKE)) + len(self._charged)
+        bound = {"pool": self.pool_id, "skip": sorted(skip), "limit": limit}
         rows = conn.execute(_CANDIDATES_OF[lane], {**bound, **self._figures()}).all()
         self._urgent.update(row.id for row in rows if row.urgent)
         found = [

@@ -63,6 +63,13 @@ _SITUATION = text(
     """
 )
 
+_UNCLAIMED_URGENT = text(
+    """
+    SELECT l.id, d.base_url, d.api_key_env FROM leases l JOIN deployments d ON d.id = l.deployment_id
+    WHERE l.urgent AND l.worker_id IS NULL ORDER BY l.created_at
+    """
+)
+
 _KEEP_CREDITS = text("UPDATE pools SET strict_credit = :strict, late_credit = :late WHERE id = :pool")
 
 _LEASE_JOBS = text(
@@ -121,6 +128,15 @@ def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> in
         publisher.publish(list(leases))
         leased += sum(leases.values())
     return leased
+
+
+def unclaimed_urgent(conn: Connection, policy: DispatchPolicy) -> list[UUID]:
+    """Leases of interactive jobs that no worker has claimed yet, and that workers like us can call.
+
+    Their messages may stand behind others, or wait for a thread, for as long as what is leased ahead takes to start.
+    """
+    rows = conn.execute(_UNCLAIMED_URGENT)
+    return [row.id for row in rows if policy.serves(row.base_url, row.api_key_env)]
 
 
 def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID, int]:

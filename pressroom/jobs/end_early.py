@@ -1,7 +1,7 @@
 """End jobs that have not been called: cancelled by people, or expired by their deadline. One statement for millions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from pressroom.jobs.holds import release_held
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.over_budget import wake
 from pressroom.jobs.selection import Selection
+from pressroom.jobs.stops import flows_of, refresh_paused, stopped, wait_for_dispatch
 
 # One statement for all states: a job that goes from `running` back to `queued` while others are being cancelled would
 # slip between two. What counts is the state of the locked row. Locked in id order, as by everybody who writes several.
@@ -78,12 +79,39 @@ def cancel(conn: Connection, which: Selection) -> Cancelled:
 def cancel_batch(engine: Engine, project_id: UUID, batch_id: UUID) -> Cancelled:
     """Cancel all of a batch that has not ended; the batch becomes `cancelled` with its last job.
 
-    The batch is marked in a transaction of its own: held while jobs are waited for, its row would stop settlement.
+    The batch is marked in a transaction of its own: held while jobs are waited for, its row would stop settlement. From
+    then on nothing of it is leased.
     """
+    which = Selection(project_id=project_id, batch_id=batch_id)
     with engine.begin() as conn:
         conn.execute(_MARK_BATCH, {"id": batch_id, "project_id": project_id})
+        flows = flows_of(conn, project_id, batch_id=batch_id)
+        refresh_paused(conn, flows)
+    wait_for_dispatch(engine, flows)
+    return _cancel_stopped(engine, which)
+
+
+def cancel_selected(engine: Engine, which: Selection) -> Cancelled:
+    """As `cancel`, in transactions of its own. Of whole projects, batches and models nothing more starts meanwhile."""
+    if not replace(which, states=()).is_of_flows:
+        with engine.begin() as conn:
+            return cancel(conn, which)
+    with engine.connect() as conn:
+        flows = flows_of(conn, which.project_id, batch_id=which.batch_id, model=which.model)
+    with stopped(engine, flows):
+        return _cancel_stopped(engine, which)
+
+
+def _cancel_stopped(engine: Engine, which: Selection) -> Cancelled:
+    """What is out first: a few jobs, of which the next may start at any moment. Then all, however long that takes."""
+    out = [state for state in (JobState.LEASED, JobState.RUNNING) if not which.states or state in which.states]
+    first = Cancelled(0, 0)
+    if out:
+        with engine.begin() as conn:
+            first = cancel(conn, replace(which, states=out))
     with engine.begin() as conn:
-        return cancel(conn, Selection(project_id=project_id, batch_id=batch_id))
+        rest = cancel(conn, which)
+    return Cancelled(first.cancelled + rest.cancelled, first.asked + rest.asked)
 
 
 def expire(conn: Connection) -> int:

@@ -8,9 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_ROWS_TO_SPARE = 1
-"""Read of each stake beyond what it is expected to get: sizes differ from their mean."""
-
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
@@ -62,9 +59,7 @@ def portions(claimants: Sequence[Claimant], *, seconds: float, jobs: int, widen:
             break
         wanted = narrower
     return [
-        Portion(claimant, min(jobs, rows * widen + _ROWS_TO_SPARE))
-        for claimant, rows in zip(claimants, wanted, strict=True)
-        if rows
+        Portion(claimant, min(jobs, rows * widen)) for claimant, rows in zip(claimants, wanted, strict=True) if rows
     ]
 
 

@@ -30,6 +30,8 @@ _REPORT_SECONDS = 0.2
 _ASK_SECONDS = 0.02
 _ASK_SECONDS_IN_BULK = 0.06
 _BULK_WAITING = 32
+_BEFORE_OTHERS = 1 << 40
+"""More than jobs arrive in the life of a process."""
 _START_AHEAD_SECONDS = 0.25
 _START_AHEAD_MOST_SECONDS = 1.0
 _START_TOGETHER_SECONDS = 0.15
@@ -112,10 +114,14 @@ class Lane:
         self._server_clock = ServerClock()
 
     def add(self, jobs: Sequence[LaneJob]) -> None:
-        """Queue jobs for start times."""
+        """Queue jobs for start times; urgent ones before all that are not."""
+        urgent = any(job.lease.urgent for job in jobs)
         for job in jobs:
             self._arrivals += 1
-            job.arrival = self._arrivals
+            job.arrival = self._arrivals - (_BEFORE_OTHERS if job.lease.urgent else 0)
+        if urgent:
+            self._return_to_head(jobs)
+            return
         self.waiting.extend(jobs)
         self._wake.set()
 
@@ -248,7 +254,7 @@ class Lane:
             _log.warning("limiter.unavailable", extra={"pool": self.pool, "error": str(error)})
         else:
             _log.error("limiter.bug", exc_info=error, extra={"pool": self.pool})
-        self.waiting.extendleft(reversed(asked))
+        self._return_to_head(asked)
         self._ask_at = self._report_at = now + _RETRY_SECONDS
 
     def _take_grant(self, grant: Grant, asked: Sequence[LaneJob], now: float) -> None:
@@ -258,7 +264,11 @@ class Lane:
             self._grants += 1
             heapq.heappush(self._granted, (job.slot_time, self._grants, job))
         refused = asked[len(grant.slots) :]
-        self.waiting.extendleft(reversed(refused))
+        if refused and any(job.lease.urgent for job in self.waiting):
+            # Urgent ones that came meanwhile go before those that were asked for.
+            self._return_to_head(refused)
+        else:
+            self.waiting.extendleft(reversed(refused))
         self._report_at = now + _REPORT_SECONDS
         if asked:
             # With many waiting, larger groups are cheaper; with few, none should wait for company.

@@ -26,7 +26,7 @@ _CLAIM = text(
       AND d.id = l.deployment_id AND p.id = l.pool_id
       AND w.id = :worker AND w.gave_up_at IS NULL
     RETURNING l.pool_id, l.deployment_id, d.model, d.base_url, d.is_sandbox, d.token_ratio, p.name AS pool_name,
-      p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch, d.account, d.api_key_env,
+      p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch, d.account, d.api_key_env, l.urgent,
       EXISTS (SELECT 1 FROM routes r JOIN routes o ON o.model = r.model
         AND o.project_id IS NOT DISTINCT FROM r.project_id AND o.deployment_id <> r.deployment_id
         WHERE r.deployment_id = d.id) AS routed
@@ -139,6 +139,8 @@ class ClaimedLease:
     api_key_env: str | None = None
     routed: bool = False
     """Whether a route names other deployments that may serve the model too."""
+    urgent: bool = False
+    """Whether its jobs are interactive, and start before others that wait in the same process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: boo
         account=row.account,
         api_key_env=row.api_key_env,
         routed=row.routed,
+        urgent=row.urgent,
     )
 
 

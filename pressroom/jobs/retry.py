@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow
 from pressroom.jobs.selection import Selection
+from pressroom.jobs.stops import refresh_paused
 
 # A deadline that has passed is dropped: whoever asks for a retry wants it to run.
 _RETRY = """
@@ -79,6 +80,8 @@ def retry(conn: Connection, selection: Selection) -> int:
         conn.execute(_LOCK_BATCHES, {"ids": ids})
         conn.execute(_REOPEN, {"ids": ids, **ended})
     change_flows(conn, flows)
+    # Flows of a batch that was being cancelled were stopped, and it is in progress again.
+    refresh_paused(conn, sorted(flows))
     return sum(row.n for row in rows)
 
 

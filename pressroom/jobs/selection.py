@@ -28,6 +28,12 @@ class Selection:
     created_from: datetime | None = None
     created_until: datetime | None = None
 
+    @property
+    def is_of_flows(self) -> bool:
+        """Whether all that it names are whole flows: what waits of a project, batch or model."""
+        waits = set(self.states) <= {JobState.QUEUED, JobState.BLOCKED, JobState.LEASED}
+        return waits and not (self.ids or self.error_code or self.created_from or self.created_until)
+
     def where(self) -> tuple[str, dict[str, Any]]:
         """SQL over `jobs j`, and its parameters."""
         clauses = ["j.project_id = :project_id"]

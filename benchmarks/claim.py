@@ -1,0 +1,214 @@
+"""What it takes to claim 100 of millions of queued jobs fairly: `python -m benchmarks claim`.
+
+Two million jobs lie queued in a thousand flows, three quarters of them in one. Measured is a whole dispatch turn of one
+pool: lock it, choose, lock jobs, write leases, charge, commit. The floor is the plainest queue there is, which is not
+fair: `ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED`, marked and committed in the same way. Then the same again behind a
+transaction that stays open, so that nothing which 200,000 claims leave behind can be cleaned away; and four claimers
+at once, whose jobs are counted twice over.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, text
+
+from benchmarks.report import print_table, write_json
+from benchmarks.rig import BenchmarkFailed, rig
+from pressroom.jobs.dispatch import DispatchPolicy, lease_pool
+from pressroom.jobs.resolve import resolve_deployments
+from pressroom.settings import SANDBOX
+
+JOBS = 100
+"""Of each claim."""
+
+_MODEL = "gpt-4o-mini"
+_BUILD = (
+    "INSERT INTO projects (id, name) SELECT gen_random_uuid(), 'tenant ' || n FROM generate_series(1, :flows) n",
+    """INSERT INTO stakes (pool_id, project_id, priority_class, weight, active)
+      SELECT :pool, id, 'normal', 4, true FROM projects WHERE name LIKE 'tenant %'""",
+    """INSERT INTO flows (stake_id, pool_id, project_id, deployment_id, active)
+      SELECT id, pool_id, project_id, :deployment, true FROM stakes ORDER BY id""",
+    """INSERT INTO jobs (id, project_id, flow_id, deployment_id, url, state, est_tokens, est_cost_usd)
+      SELECT uuidv7(), f.project_id, f.id, f.deployment_id, '/v1/chat/completions', 'queued', 100, 0.0001
+      FROM generate_series(1, :jobs) n JOIN (SELECT *, row_number() OVER (ORDER BY id) - 1 AS place FROM flows) f
+        ON f.place = CASE WHEN n % 4 = 0 THEN 1 + (n / 4) % (:flows - 1) ELSE 0 END""",
+    """UPDATE flows f SET queued = t.n, jobs_in = t.n, tokens_in = 100 * t.n
+      FROM (SELECT flow_id, count(*) AS n FROM jobs GROUP BY 1) t WHERE t.flow_id = f.id""",
+)
+_STARTED = text("UPDATE leases SET waiting = 0, waiting_seconds = 0 WHERE waiting > 0")
+_READ = text("SELECT pg_stat_get_xact_tuples_returned('ix_jobs_ready'::regclass)")
+_FLOOR = text(
+    """
+    WITH c AS MATERIALIZED (
+      SELECT id FROM jobs WHERE flow_id = :flow AND state = 'queued' AND run_at IS NULL
+      ORDER BY id LIMIT :jobs FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE jobs SET state = 'leased', lease_id = :lease FROM c WHERE jobs.id = c.id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Milliseconds of each claim, and how many entries of the index of ready jobs it read."""
+
+    milliseconds: list[float]
+    read: list[int]
+
+    def at(self, share: float) -> float:
+        """A percentile of the times."""
+        return sorted(self.milliseconds)[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The queue that was built."""
+
+    database: Engine
+    pool: int
+    flow: int
+
+
+def build(database: Engine, *, jobs: int, flows: int) -> Backlog:
+    """Millions of queued jobs by SQL. Raises what the database raises."""
+    with database.begin() as conn:
+        ref = resolve_deployments(conn, SANDBOX, {_MODEL: _MODEL}, {})[_MODEL]
+        bound = {"pool": ref.pool_id, "deployment": ref.id, "jobs": jobs, "flows": flows}
+        for statement in _BUILD:
+            names = {name: value for name, value in bound.items() if f":{name}" in statement}
+            conn.execute(text(statement), names)
+        first = conn.execute(text("SELECT min(id) FROM flows")).scalar_one()
+    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text("VACUUM ANALYZE"))
+    return Backlog(database, ref.pool_id, first)
+
+
+def fair_claims(backlog: Backlog, count: int) -> Taken:
+    """So many turns of dispatch, each with room for JOBS jobs."""
+    policy = DispatchPolicy(SANDBOX, unlimited_ahead_jobs=JOBS)
+    return _measure(backlog.database, count, lambda conn: sum(lease_pool(conn, backlog.pool, policy).values()))
+
+
+def plain_claims(backlog: Backlog, count: int) -> Taken:
+    """The floor: the oldest JOBS jobs of one flow."""
+    bound = {"flow": backlog.flow, "jobs": JOBS, "lease": "00000000-0000-7000-8000-00000000000f"}
+    return _measure(backlog.database, count, lambda conn: conn.execute(_FLOOR, bound).rowcount)
+
+
+def _measure(database: Engine, count: int, claim: Callable[[Connection], int]) -> Taken:
+    taken = Taken([], [])
+    for _ in range(count):
+        with database.connect() as conn:
+            conn.execute(text("SET synchronous_commit = off"))
+            conn.execute(_STARTED)
+            conn.commit()
+            before = time.perf_counter()
+            got = claim(conn)
+            conn.commit()
+            taken.milliseconds.append((time.perf_counter() - before) * 1000)
+        if got != JOBS:
+            raise BenchmarkFailed(f"a claim took {got} jobs instead of {JOBS}")
+    return taken
+
+
+def entries_read(backlog: Backlog) -> int:
+    """Entries of the index of ready jobs that one turn reads; it is rolled back."""
+    policy = DispatchPolicy(SANDBOX, unlimited_ahead_jobs=JOBS)
+    with backlog.database.connect() as conn:
+        conn.execute(_STARTED)
+        before = conn.execute(_READ).scalar_one()
+        lease_pool(conn, backlog.pool, policy)
+        read = int(conn.execute(_READ).scalar_one()) - int(before)
+        conn.rollback()
+    return read
+
+
+def at_once(backlog: Backlog, claimers: int, count: int) -> tuple[float, int]:
+    """Several claimers at once: jobs a second, and how many jobs were handed out more than once."""
+    policy = DispatchPolicy(SANDBOX, unlimited_ahead_jobs=JOBS)
+    before = _leased(backlog.database)
+
+    def work() -> int:
+        got = 0
+        for _ in range(count):
+            with backlog.database.begin() as conn:
+                conn.execute(_STARTED)
+                got += sum(lease_pool(conn, backlog.pool, policy).values())
+        return got
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(claimers) as threads:
+        handed = sum(done.result() for done in [threads.submit(work) for _ in range(claimers)])
+    took = time.perf_counter() - began
+    return handed / took, handed - (_leased(backlog.database) - before)
+
+
+def spread(database: Engine) -> float:
+    """The difference of the most and the least served flow, in jobs; weights are alike."""
+    query = text("SELECT (max(vtime) - min(vtime)) * 4 / 0.001 FROM stakes")
+    with database.connect() as conn:
+        return float(conn.execute(query).scalar_one())
+
+
+def _leased(database: Engine) -> int:
+    with database.connect() as conn:
+        return int(conn.execute(text("SELECT count(*) FROM jobs WHERE state = 'leased'")).scalar_one())
+
+
+def _row(name: str, taken: Taken, read: object) -> Sequence[object]:
+    return name, statistics.median(taken.milliseconds), taken.at(0.95), max(taken.milliseconds), read
+
+
+def main() -> None:
+    """Build, measure, report. Exits 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2_000_000)
+    parser.add_argument("--flows", type=int, default=1_000)
+    parser.add_argument("--claims", type=int, default=300)
+    parser.add_argument("--behind", type=int, default=200_000, help="jobs claimed behind an open transaction")
+    given = parser.parse_args()
+    with rig() as running:
+        backlog = build(running.database, jobs=given.jobs, flows=given.flows)
+        fair_claims(backlog, 20)
+        read = entries_read(backlog)
+        floor, fair = plain_claims(backlog, given.claims), fair_claims(backlog, given.claims)
+        rate, twice = at_once(backlog, 4, given.claims // 4)
+        with running.database.connect() as held:
+            held.execution_options(isolation_level="REPEATABLE READ")
+            held.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            held.execute(text("SELECT count(*) FROM pools"))
+            fair_claims(backlog, given.behind // JOBS)
+            dead_read = entries_read(backlog)
+            behind, floor_behind = fair_claims(backlog, 200), plain_claims(backlog, 200)
+        apart = spread(running.database)
+    rows = [
+        _row("plain SKIP LOCKED, not fair", floor, "-"),
+        _row("fair", fair, read),
+        _row(f"plain, behind {given.behind:,} claims and an open transaction", floor_behind, "-"),
+        _row(f"fair, behind {given.behind:,} claims and an open transaction", behind, dead_read),
+    ]
+    title = f"{JOBS} jobs of {given.jobs:,} in {given.flows:,} flows, milliseconds"
+    print_table(title, ("claim", "p50", "p95", "max", "index entries read"), rows)
+    print(f"\nfour claimers at once: {rate:,.0f} jobs/s, {twice} handed out twice")
+    print(f"least and most served flow afterwards: {apart:.1f} jobs apart")
+    results = {"fair_p95_ms": fair.at(0.95), "behind_p95_ms": behind.at(0.95), "floor_p95_ms": floor.at(0.95)}
+    more = {"entries_read": read, "entries_read_behind": dead_read, "at_once_jobs_per_s": rate, "twice": twice}
+    write_json("claim", vars(given), results | more | {"spread_jobs": apart})
+    missed = [name for name, value, bar in _bars(fair, behind, twice) if value > bar]
+    if missed:
+        raise SystemExit(f"missed: {', '.join(missed)}")
+
+
+def _bars(fair: Taken, behind: Taken, twice: int) -> list[tuple[str, float, float]]:
+    return [
+        ("a claim at p95 in 10 ms", fair.at(0.95), 10.0),
+        ("a claim behind an open transaction at p95 in 30 ms", behind.at(0.95), 30.0),
+        ("no job handed out twice", float(twice), 0.0),
+    ]
+
+
+if __name__ == "__main__":
+    main()
