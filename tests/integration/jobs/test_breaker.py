@@ -37,7 +37,7 @@ def deployment(desk: Desk) -> Any:
         ).one()
 
 
-def tell(desk: Desk, limiter: LimiterAdmin, calls: int, failed: int, lease: UUID | None = None) -> None:
+def tell(desk: Desk, limiter: LimiterAdmin, calls: int, failed: int, *, lease: UUID | None = None) -> None:
     """What one process saw of the deployment."""
     seen = Seen(deployment(desk).id, lease or new_id(), calls, failed, last_error="server_error: oh")
     with desk.engine.begin() as conn:

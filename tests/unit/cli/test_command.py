@@ -46,6 +46,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "costs": ("reconcile", "settle"),
         "batches": ("cancel", "list", "output", "show"),
         "alerts": ("ack", "list"),
+        "budgets": ("list", "remove", "set"),
         "deployments": ("add", "list", "pause", "resume", "set", "show"),
         "routes": ("list", "remove", "set"),
         "jobs": ("cancel", "list", "retry", "show"),
