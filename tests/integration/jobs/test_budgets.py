@@ -32,7 +32,7 @@ def window(desk: Desk, budget: int | None = None) -> BudgetRow:
     return row
 
 
-def figures(desk: Desk, budget: int | None = None) -> tuple[Decimal, Decimal]:
+def figures(desk: Desk, budget: int | None = None) -> tuple[Decimal | int, Decimal | int]:
     """Spent and reserved."""
     row = window(desk, budget)
     return row.spent_usd, row.reserved_usd
