@@ -1,5 +1,6 @@
 """`pressroom batches`: look at batches, cancel one, write its output again."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -71,8 +72,7 @@ def show(ctx: typer.Context, batch: _Id, *, project: Project = None, as_json: Js
         seen = queries.batch_progress(conn, owner, parse_id("batch", batch))
         costs = spending.batch_costs(conn, seen.batch.id)
     if as_json:
-        models = [{"model": c.model, "jobs": c.jobs, "succeeded": c.succeeded, "cost_usd": c.cost_usd} for c in costs]
-        answer_json({**records.progress_record(seen), "models": models})
+        answer_json({**records.progress_record(seen), "models": [dataclasses.asdict(cost) for cost in costs]})
         return
     row = seen.batch
     if row.is_sandbox:

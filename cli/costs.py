@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import records
+from cli import reconcile, records
 from cli.context import load_settings, open_system
 from cli.options import Json, Since, Until, examples
 from cli.terminal import answer, answer_json, answer_table
@@ -18,18 +18,25 @@ if TYPE_CHECKING:
     from pressroom.jobs.spending import CostRow
 
 
+group = typer.Typer(help="What was spent, and what is at risk.", rich_markup_mode=None)
+
+
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(
-        short_help="What was spent, and what is at risk.",
-        epilog=examples(
-            "pressroom costs",
-            "pressroom costs --by model,day --since 7d",
-            "pressroom costs --by batch --json",
-        ),
-    )(costs)
+    """Add the group to the command."""
+    reconcile.add_to(group)
+    app.add_typer(group, name="costs")
 
 
+@group.callback(
+    invoke_without_command=True,
+    epilog=examples(
+        "pressroom costs",
+        "pressroom costs --by model,day --since 7d",
+        "pressroom costs --by batch --json",
+        "pressroom costs reconcile costs.csv",
+        "pressroom costs settle job_0193… --not-billed",
+    ),
+)
 def costs(
     ctx: typer.Context,
     *,
@@ -46,6 +53,8 @@ def costs(
 
     The sandbox's amounts are marked and never added to real money.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from pressroom.jobs import queries, spending
 
     dimensions = spending.parse_dimensions(by)

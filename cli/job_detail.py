@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cli.options import program
 from cli.terminal import answer, answer_table
 from cli.wording import moment, usd
 
@@ -33,8 +34,12 @@ def show_detail(found: JobDetail, *, bucket: str) -> None:
         answer(f"retried as {show_id('job', job.superseded_by)}")
     answer(
         f"{job.attempts_used} of {job.max_attempts} attempts used in {job.calls} calls; "
-        f"cost {usd(job.cost_usd)}, estimated {usd(job.est_cost_usd)} at most"
+        f"cost {usd(job.cost_usd)}, at risk {usd(job.at_risk_usd)}, estimated {usd(job.est_cost_usd)} at most"
     )
+    if job.at_risk_usd and not job.is_sandbox:
+        answer(
+            f"settle what is at risk with: {program()} costs settle {show_id('job', job.id)} --usd USD | --not-billed"
+        )
     _document("request", found.body)
     _document("answer", found.answer)
     _document("error", found.error)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SANDBOX = "SANDBOX"
 
 BATCH_COLUMNS = ("BATCH", "STATE", "DONE", "TOTAL", "FAILED", "COST", "AT RISK", "CREATED", "INPUT", "")
-JOB_COLUMNS = ("JOB", "STATE", "MODEL", "LINE", "CUSTOM ID", "CALLS", "COST", "ERROR", "CREATED", "WAITS")
+JOB_COLUMNS = ("JOB", "STATE", "MODEL", "LINE", "CUSTOM ID", "CALLS", "COST", "AT RISK", "ERROR", "CREATED", "WAITS")
 NUMBERS = ("DONE", "TOTAL", "FAILED", "COST", "AT RISK", "CALLS", "LINE", "INPUT TOKENS", "OUTPUT TOKENS", "IMAGES")
 
 
@@ -85,6 +85,7 @@ def job_cells(job: JobRow) -> list[str]:
         job.custom_id or "-",
         str(job.calls),
         usd(job.cost_usd),
+        usd(job.at_risk_usd),
         job.error_code or "-",
         moment(job.created_at),
         shortened(job.waiting_because or ""),

@@ -174,11 +174,12 @@ def _take_up(batch: KnownBatch, *, ask: bool) -> None:
 
     shown = show_id("batch", batch.id)
     done = batch.total - batch.unfinished
+    spent = f"{usd(batch.cost_usd)} spent" + (f", {usd(batch.at_risk_usd)} at risk" if batch.at_risk_usd else "")
     if batch.unfinished:
-        say(f"this input is known: {shown}, {done:,} of {count(batch.total, 'job')} done, {usd(batch.cost_usd)} spent")
+        say(f"this input is known: {shown}, {done:,} of {count(batch.total, 'job')} done, {spent}")
         question, note = "Resume it?", "resuming it; nothing that is done is paid for again (--again submits it anew)"
     else:
-        say(f"this input was run before: {shown}, {count(batch.total, 'job')} done, {usd(batch.cost_usd)} spent")
+        say(f"this input was run before: {shown}, {count(batch.total, 'job')} done, {spent}")
         question = "Write its output again, without paying again?"
         note = "writing its output again, without paying again (--again submits it anew)"
     if ask and is_interactive():

@@ -164,6 +164,8 @@ def next_steps(summary: Summary) -> list[str]:
             f"{summary.command}   (runs what was queued again)",
         ]
     steps += [f"{typed} batches show {batch}", f"{typed} costs --by model,day"]
+    if summary.batch.at_risk_usd and not summary.batch.is_sandbox:
+        steps.append(f"{typed} costs reconcile EXPORT.csv --apply   (settles what is at risk by the provider's export)")
     if summary.results.images and summary.results.artifacts is None:
         output = summary.results.output
         where = f"{shlex.quote(str(output))} --artifacts {shlex.quote(str(output.with_name('images')))}"

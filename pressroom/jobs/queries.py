@@ -39,7 +39,9 @@ _IN_BACKOFF = text(
 
 _JOB_COLUMNS = """
     j.id, j.batch_id, j.line_no, j.custom_id, d.model, j.url, j.state, d.is_sandbox, j.calls, j.attempts_used,
-    j.max_attempts, j.est_cost_usd, j.cost_usd, j.error_code, j.run_at, j.deadline, j.superseded_by, j.created_at,
+    j.max_attempts, j.est_cost_usd, j.cost_usd,
+    (SELECT sum(a.at_risk_usd) FROM attempts a WHERE a.job_id = j.id) AS at_risk_usd,
+    j.error_code, j.run_at, j.deadline, j.superseded_by, j.created_at,
     j.started_at, j.finished_at
 """
 
@@ -91,7 +93,10 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """A batch in motion. `running` calls are on their way, `waiting` jobs pause before another attempt."""
+    """A batch in motion. `running` calls are on their way, `waiting` jobs pause before another attempt.
+
+    `budgets` are the batch's own and those that some of its jobs wait for; these have `waiting_jobs`.
+    """
 
     batch: BatchRow
     running: int
@@ -122,6 +127,7 @@ class JobRow:
     max_attempts: int
     est_cost_usd: Decimal
     cost_usd: Decimal | None
+    at_risk_usd: Decimal | None
     error_code: str | None
     run_at: datetime | None
     deadline: datetime | None

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -53,9 +53,11 @@ _BOOKED = text(
 _UNKNOWN = text(
     """
     SELECT (a.finished_at AT TIME ZONE 'UTC')::date AS day, d.model, count(*)::int AS calls
-    FROM attempts a JOIN deployments d ON d.id = a.deployment_id
-    WHERE a.deployment_id = ANY(:deployments) AND a.outcome = 'unknown'
-      AND (a.at_risk_usd IS NOT NULL OR a.id IN (SELECT attempt_id FROM settlements WHERE cost_usd > 0))
+    FROM (SELECT id, deployment_id, finished_at FROM attempts WHERE at_risk_usd IS NOT NULL AND outcome = 'unknown'
+      UNION ALL SELECT a.id, a.deployment_id, a.finished_at FROM settlements s JOIN attempts a ON a.id = s.attempt_id
+        WHERE s.cost_usd > 0 AND a.outcome = 'unknown') a
+    JOIN deployments d ON d.id = a.deployment_id
+    WHERE a.deployment_id = ANY(:deployments)
       AND (a.finished_at AT TIME ZONE 'UTC')::date BETWEEN :first AND :last GROUP BY 1, 2
     """
 )
@@ -83,7 +85,7 @@ class Scope:
     account: str | None = None
     projects: Sequence[str] = ()
     """As the provider names them; all that are in the file where none is given."""
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = field(default_factory=Tolerance)
 
 
 @dataclass(frozen=True, slots=True)

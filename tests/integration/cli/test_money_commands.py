@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from cli.exits import ExitCode
+from pressroom.ids import show_id
+from tests.fixtures.desk import COST_USD, EST_USD, Desk, success, unknown
 from tests.integration.cli.conftest import Run
 
 Lines = Callable[..., str]
@@ -107,3 +110,37 @@ def test_a_threshold_of_ones_own(pressroom: Run, texts: Lines, for_real: None, m
 def test_a_budget_that_is_no_amount_is_refused(pressroom: Run, texts: Lines, amount: str) -> None:
     refused = pressroom("submit", texts(1), "--budget", amount, code=ExitCode.BAD_INPUT)
     assert "--budget: is not an amount above 0" in refused.stderr
+
+
+def test_costs_are_reconciled_and_settled(pressroom: Run, desk: Desk, tmp_path: Path) -> None:
+    jobs, attempts, _ = desk.run(2)
+    desk.settle(success(jobs[0], attempts[jobs[0].id]), unknown(jobs[1], attempts[jobs[1].id]))
+    file = tmp_path / "costs.csv"
+    file.write_text(f"date,amount_value,line_item\n{datetime.now(UTC).date()},{COST_USD + EST_USD},gpt-4o-mini\n")
+    asked = ("costs", "reconcile", str(file), "--provider", "sandbox:")
+
+    shown = pressroom(*asked, "--json")
+    assert (shown["differs"], shown["lines"][0]["verdict"]) == (False, "at_risk")
+    assert "within what is at risk" in pressroom(*asked).stdout
+    assert pressroom(*asked, "--apply", "--json")["applied"]["settled"] == []  # today is not over
+    job = show_id("job", jobs[1].id)
+    assert "at risk" in pressroom("jobs", "show", job).stdout
+    [settled] = pressroom("costs", "settle", job, "--not-billed", "--json")
+    assert (settled["job_id"], settled["was_at_risk_usd"], settled["cost_usd"]) == (job, "0.02", "0")
+
+    differs = pressroom(*asked, code=ExitCode.SOME_FAILED)
+    assert "DIFFERS: usd" in differs.stdout
+    assert desk.faults() == {}
+
+
+@pytest.mark.parametrize("given", [(), ("--usd", "1", "--not-billed"), ("--usd", "much")])
+def test_settling_says_what_it_cost_or_that_it_did_not(pressroom: Run, given: tuple[str, ...]) -> None:
+    refused = pressroom("costs", "settle", "job_" + "0" * 32, *given, code=ExitCode.BAD_INPUT)
+    assert "--usd" in refused.stderr
+
+
+def test_nothing_to_reconcile_with(pressroom: Run, tmp_path: Path) -> None:
+    file = tmp_path / "costs.csv"
+    file.write_text("date,amount_value,line_item\n2026-11-23,1,gpt-4o-mini\n")
+    refused = pressroom("costs", "reconcile", str(file), code=ExitCode.BAD_INPUT)
+    assert "no call was ever made to https://api.openai.com/v1" in refused.stderr
