@@ -19,6 +19,7 @@ from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.settings import Settings
 
 WINDOW_SECONDS = 30
+LONG_WINDOW_SECONDS = 300
 PROBES = 3
 _FLUSH_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
@@ -38,18 +39,28 @@ _ADD = text(
     """
 )
 
-# What failed before the breaker closed last is paid for.
+_LATE = f"h.since > now() - interval '{WINDOW_SECONDS} seconds'"
+
+# What failed before the breaker closed last is paid for. Few calls are judged over a longer time, for slow pools.
 _FAILING = text(
     f"""
-    SELECT d.id, sum(h.calls)::int AS calls, sum(h.failed)::int AS failed
-    FROM deployments d JOIN health_windows h ON h.deployment_id = d.id
-    WHERE d.id = ANY(:ids) AND d.paused_at IS NULL
-      AND h.since > greatest(now() - interval '{WINDOW_SECONDS} seconds', d.closed_at)
-    GROUP BY d.id HAVING sum(h.calls) >= :calls AND sum(h.failed) > sum(h.calls) * CAST(:share AS float8) ORDER BY d.id
+    WITH h AS (
+      SELECT d.id, sum(h.calls)::int AS calls, sum(h.failed)::int AS failed,
+        coalesce(sum(h.calls) FILTER (WHERE {_LATE}), 0)::int AS late_calls,
+        coalesce(sum(h.failed) FILTER (WHERE {_LATE}), 0)::int AS late_failed
+      FROM deployments d JOIN health_windows h ON h.deployment_id = d.id
+      WHERE d.id = ANY(:ids) AND d.paused_at IS NULL
+        AND h.since > greatest(now() - interval '{LONG_WINDOW_SECONDS} seconds', d.closed_at)
+      GROUP BY d.id
+    )
+    SELECT id, CASE WHEN late_calls >= :calls THEN late_calls ELSE calls END AS calls,
+      CASE WHEN late_calls >= :calls THEN late_failed ELSE failed END AS failed
+    FROM h WHERE late_failed > late_calls * CAST(:share AS float8) AND (late_calls >= :calls
+      OR (calls >= :calls AND failed > calls * CAST(:share AS float8))) ORDER BY id
     """  # noqa: S608
 )
 
-_FORGET = text("DELETE FROM health_windows WHERE since < now() - interval '5 minutes'")
+_FORGET = text("DELETE FROM health_windows WHERE since < now() - interval '10 minutes'")
 
 _TRYING = text(
     """
@@ -89,7 +100,7 @@ _PROBE = text(
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """Opens when of at least `calls` calls within half a minute more than `failed_share` failed.
+    """Opens when of at least `calls` calls more than `failed_share` failed, within half a minute, or five if fewer.
 
     `retry_seconds` later it lets a few calls through; each time that those fail it waits twice as long.
     """

@@ -30,7 +30,7 @@ def attempts_by(system: System) -> dict[tuple[str, str | None], int]:
 @pytest.mark.timeout(180)
 def test_faults_are_tried_again_and_refusals_waited_out(system: System) -> None:
     system.sandbox.configure(faults=[rule(fault) for fault in (*TRIED_AGAIN, *WAITED_FOR)])
-    [worker] = system.start_workers(1, request_timeout_seconds=2)
+    [worker] = system.start_workers(1, request_timeout_seconds=2, breaker_calls=10_000)
     batch_id = system.submit(texts=200, max_attempts=10)
 
     system.wait_for_batch(batch_id, 120)

@@ -76,10 +76,22 @@ def test_it_stays_closed_while_half_of_the_calls_come_through(desk: Desk, limite
 
 def test_old_failures_do_not_count(desk: Desk, limiter: LimiterAdmin) -> None:
     desk.deployment()
+    tell(desk, limiter, 1000, 1000 // 2)
+    desk.execute("UPDATE health_windows SET since = since - interval '6 minutes', failed = calls")
     tell(desk, limiter, 19, 19)
-    desk.execute("UPDATE health_windows SET since = since - interval '40 seconds'")
-    tell(desk, limiter, 1, 1)
     assert deployment(desk).paused_at is None
+
+
+def test_few_calls_are_judged_over_a_longer_time(desk: Desk, limiter: LimiterAdmin) -> None:
+    desk.deployment()
+    for _ in range(9):
+        tell(desk, limiter, 2, 2)
+        desk.execute("UPDATE health_windows SET since = since - interval '31 seconds'")
+    assert deployment(desk).paused_at is None, "18 calls in 279 seconds"
+    tell(desk, limiter, 2, 1)
+    assert deployment(desk).paused_at is None, "half of the last ones came through"
+    tell(desk, limiter, 1, 1)
+    assert deployment(desk).pause_reason == "20 of the last 21 calls failed, the last with server_error: oh"
 
 
 def test_while_it_is_open_nothing_is_leased_and_a_few_calls_when_its_time_has_come(
