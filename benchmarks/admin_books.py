@@ -21,6 +21,7 @@ TINY, TINY_BATCH = "tiny", 40
 _CHUNK = 100_000
 _YEAR_MS = 365 * 86_400_000
 
+# OFFSET 0 keeps an expression from being worked out anew at each of its uses.
 # An id sorts by number and carries the time at which its job came, as a UUIDv7 does. Kinds: 1 job, 2 attempt, 3 batch,
 # 4 project, 5 lease, 6 artifact, 7 worker.
 _FUNCTIONS = """
@@ -30,9 +31,9 @@ _FUNCTIONS = """
       $$ SELECT (lpad(to_hex((:base + n * :step)::bigint), 12, '0') || '7' || lpad(to_hex(kind), 3, '0') || '8'
         || lpad(to_hex(n), 15, '0'))::uuid $$;
     CREATE FUNCTION made_state(n bigint) RETURNS job_state LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-      $$ SELECT (CASE WHEN n > :queued_from + 300 THEN 'queued' WHEN n > :queued_from + 150 THEN 'leased'
+      $$ SELECT CASE WHEN n > :queued_from + 300 THEN 'queued'::job_state WHEN n > :queued_from + 150 THEN 'leased'
         WHEN n > :queued_from THEN 'running' WHEN n % 1000 < 20 THEN 'failed' WHEN n % 1000 < 25 THEN 'cancelled'
-        WHEN n % 1000 < 28 THEN 'expired' ELSE 'succeeded' END)::job_state $$;
+        WHEN n % 1000 < 28 THEN 'expired' ELSE 'succeeded' END $$;
 """
 
 _BATCHES = """
@@ -45,8 +46,6 @@ _BATCHES = """
       WHEN no % 3 = 1 THEN 0 ELSE 1 + no % :projects END;
     UPDATE made_batches SET project_id = CASE WHEN project = 0 THEN CAST(:default_project AS uuid)
       ELSE made_id(4, project) END;
-    CREATE TABLE made_flows AS SELECT p AS project, d AS pool, p * 8 + d AS id
-      FROM generate_series(0, :projects + 1) AS p, generate_series(1, 4) AS d;
 """
 
 _SMALL = """
@@ -77,7 +76,7 @@ _BY_NUMBER = {
       INSERT INTO jobs (id, project_id, batch_id, line_no, custom_id, flow_id, deployment_id, url, state, lease_id,
         run_at, calls, attempts_used, est_tokens, est_images, est_cost_usd, cost_usd, error_code, created_at,
         started_at, finished_at)
-      SELECT made_id(1, n), b.project_id, b.id, n - b.first + 1, 'item-' || n, b.project * 8 + d, d,
+      SELECT made_id(1, n), b.project_id, b.id, n - b.first + 1, 'item-' || n, b.no * 4 + d, d,
         CASE d WHEN 1 THEN '/v1/images/generations' ELSE '/v1/chat/completions' END, s,
         CASE WHEN s IN ('leased', 'running') THEN made_id(5, n % 6) END,
         CASE WHEN s = 'queued' AND n % 200 = 0 THEN now() + interval '1 hour' END,
@@ -87,8 +86,8 @@ _BY_NUMBER = {
         CASE WHEN s NOT IN ('queued', 'leased', 'running') THEN made_at(n) END
       FROM made_batches b, LATERAL generate_series(greatest(b.first, :first), least(b.last, :last)) AS n,
         LATERAL (SELECT made_state(n) AS s, CASE WHEN b.no = :tiny_batch THEN 4 WHEN n % 20 = 0 THEN 1
-          WHEN n % 20 < 4 THEN 2 ELSE 3 END AS d) AS x,
-        LATERAL (SELECT CASE WHEN s IN ('succeeded', 'failed') THEN 1 ELSE 0 END AS called) AS y
+          WHEN n % 20 < 4 THEN 2 ELSE 3 END AS d OFFSET 0) AS x,
+        LATERAL (SELECT CASE WHEN s IN ('succeeded', 'failed') THEN 1 ELSE 0 END AS called OFFSET 0) AS y
       WHERE b.last >= :first AND b.first <= :last ORDER BY n
     """,
     "job_requests": """
@@ -107,18 +106,18 @@ _BY_NUMBER = {
       INSERT INTO attempts (id, job_id, number, lease_id, worker_id, deployment_id, outcome, started_at, sent_at,
         finished_at, status_code, request_id, usage, est_cost_usd, cost_usd, at_risk_usd)
       SELECT made_id(2, n), made_id(1, n), 1, made_id(5, n % 6), made_id(7, 1), 3,
-        (CASE WHEN s = 'running' THEN 'started' WHEN n % 5000 = 19 THEN 'unknown' WHEN s = 'failed' THEN 'failed'
-          ELSE 'succeeded' END)::attempt_outcome,
+        CASE WHEN s = 'running' THEN 'started'::attempt_outcome WHEN n % 5000 = 19 THEN 'unknown'
+          WHEN s = 'failed' THEN 'failed' ELSE 'succeeded' END,
         made_at(n), made_at(n), CASE WHEN s <> 'running' THEN made_at(n) END, 200, 'req_' || n, '{"total_tokens": 120}',
         0.0001, CASE WHEN s = 'succeeded' THEN 0.00008 END, CASE WHEN n % 5000 = 19 THEN 0.0001 END
-      FROM generate_series(CAST(:first AS bigint), :last) AS n, LATERAL (SELECT made_state(n) AS s) AS x
+      FROM generate_series(CAST(:first AS bigint), :last) AS n, LATERAL (SELECT made_state(n) AS s OFFSET 0) AS x
       WHERE s IN ('succeeded', 'failed', 'running')
     """,
     "holds": """
       INSERT INTO holds (job_id, number, state, amount_usd, windows, actual_usd, resolved_at)
-      SELECT made_id(1, n), 1, (CASE WHEN s = 'running' THEN 'held' WHEN n % 5000 = 19 THEN 'uncertain' ELSE 'posted'
-        END)::hold_state, 0.0001, ARRAY[1 + n % :projects, :projects + 1], 0.00008, made_at(n)
-      FROM generate_series(CAST(:first AS bigint), :last) AS n, LATERAL (SELECT made_state(n) AS s) AS x
+      SELECT made_id(1, n), 1, CASE WHEN s = 'running' THEN 'held'::hold_state WHEN n % 5000 = 19 THEN 'uncertain'
+        ELSE 'posted' END, 0.0001, ARRAY[1 + n % :projects, :projects + 1], 0.00008, made_at(n)
+      FROM generate_series(CAST(:first AS bigint), :last) AS n, LATERAL (SELECT made_state(n) AS s OFFSET 0) AS x
       WHERE s IN ('succeeded', 'failed', 'running')
     """,
     "artifacts": """
@@ -133,11 +132,14 @@ _BY_NUMBER = {
 }
 
 _COUNTERS = """
-    INSERT INTO flows (id, pool_id, project_id, priority_class, weight) OVERRIDING SYSTEM VALUE
-      SELECT f.id, f.pool, CASE WHEN f.project = 0 THEN CAST(:default_project AS uuid) ELSE made_id(4, f.project) END,
-        'normal', 4 FROM made_flows f;
-    UPDATE flows f SET queued = c.n, active = true FROM (SELECT flow_id, count(*) AS n FROM jobs WHERE state = 'queued'
-      GROUP BY 1) AS c WHERE c.flow_id = f.id;
+    INSERT INTO stakes (id, pool_id, project_id, priority_class, weight, active) OVERRIDING SYSTEM VALUE
+      SELECT p * 8 + d, d, CASE WHEN p = 0 THEN CAST(:default_project AS uuid) ELSE made_id(4, p) END, 'normal', 4, true
+        FROM generate_series(0, :projects + 1) AS p, generate_series(1, 4) AS d;
+    INSERT INTO flows (id, stake_id, pool_id, project_id, deployment_id, batch_id, queued, active, jobs_in, tokens_in)
+      OVERRIDING SYSTEM VALUE SELECT b.no * 4 + c.d, b.project * 8 + c.d, c.d, b.project_id, c.d, b.id, c.queued,
+        c.queued > 0, c.jobs, 120 * c.jobs
+      FROM made_batches b JOIN (SELECT batch_id, deployment_id AS d, count(*) AS jobs,
+        count(*) FILTER (WHERE state = 'queued') AS queued FROM jobs GROUP BY 1, 2) AS c ON c.batch_id = b.id;
     UPDATE batches b SET succeeded = c.succeeded, failed = c.failed, cancelled = c.cancelled, expired = c.expired,
         cost_usd = c.cost_usd, finished_at = CASE WHEN b.total = c.done THEN b.created_at END,
         state = (CASE WHEN b.total = c.done THEN 'completed' ELSE 'in_progress' END)::batch_state

@@ -28,8 +28,9 @@ from migrations.migrate import upgrade
 from models import DEFAULT_PROJECT_ID, BatchState, JobState
 from pressroom.batches import find, pages
 from pressroom.database import connect
-from pressroom.jobs import alerts, budgets, deployments, queries, spending
+from pressroom.jobs import alerts, at_risk, budgets, deployments, overview, queries, spending
 from pressroom.jobs.selection import Selection
+from pressroom.limits.messages import PoolStatus
 from pressroom.local_stack import LocalStack
 
 _BAR_MS = 100.0
@@ -206,6 +207,10 @@ def _of_money() -> dict[str, Ask]:
         first: date = k.day.date()
         return spending.costs(conn, [by.DAY], project_id=k.project, since=first, until=first + timedelta(days=30))
 
+    def month_at_risk(conn: Connection, k: Known) -> object:
+        first: date = k.day.date()
+        return at_risk.at_risk_between(conn, [1, 2, 3, 4], first, first + timedelta(days=30))
+
     return {
         "costs by model": lambda conn, _: spending.costs(conn, [by.MODEL]),
         "costs by day and model": lambda conn, _: spending.costs(conn, [by.DAY, by.MODEL]),
@@ -214,6 +219,7 @@ def _of_money() -> dict[str, Ask]:
         "costs of a month by day": month,
         "batch_costs": lambda conn, k: spending.batch_costs(conn, k.busy_batch),
         "batch_costs, the largest": lambda conn, k: spending.batch_costs(conn, k.big_batch),
+        "calls at risk of a month": month_at_risk,
         "list_budgets": lambda conn, _: budgets.list_budgets(conn),
         "budgets_of_batch": lambda conn, k: budgets.budgets_of_batch(conn, k.busy_batch, is_sandbox=False),
         "waiting_for, budgets": lambda conn, k: budgets.waiting_for(conn, k.busy_batch),
@@ -229,6 +235,7 @@ def _of_deployments() -> dict[str, Ask]:
         "waiting_jobs": waiting,
         "remaining": lambda conn, k: deployments.remaining(conn, k.busy_batch),
         "remaining, the largest": lambda conn, k: deployments.remaining(conn, k.big_batch),
+        "overview": lambda conn, _: overview.overview(conn, lambda pool: PoolStatus(pool, False)),
         "list_alerts": lambda conn, _: alerts.list_alerts(conn),
     }
 
