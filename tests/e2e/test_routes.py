@@ -101,9 +101,7 @@ def test_an_idle_account_takes_over_from_a_busy_one(system: System) -> None:
 @pytest.mark.timeout(150)
 def test_a_failing_account_is_left_and_taken_back_when_it_is_well(system: System) -> None:
     limits = {"rpm": 1200, "burst_seconds": 1}
-    system.sandbox.configure(
-        limits={A: limits, B: limits}, faults=[{"fault": "overloaded", "match": {"account": "a"}}]
-    )
+    system.sandbox.configure(limits={A: limits, B: limits}, faults=[{"fault": "overloaded", "match": {"account": "a"}}])
     make_route(system, a=1, b=1, rpm=1200)
     batch_id = submit(system, 1000, max_attempts=8)
     system.start_workers(2, breaker_calls=10, breaker_retry_seconds=2)
@@ -167,3 +165,24 @@ def test_without_a_route_jobs_wait_for_the_breaker_and_say_why(system: System) -
 
     assert system.counts("jobs", "state") == {"succeeded": 50}
     assert system.scalar("SELECT max(attempts_used) FROM jobs") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_an_endpoint_is_called_with_the_key_that_its_variable_holds(system: System) -> None:
+    with system.engine.begin() as conn:
+        row = add_deployment(conn, Place(system.sandbox.base_url, "c", "TEAM_C_KEY"), MODEL)
+        set_route(conn, MODEL, {row.name: 1}, [], project_id=None)
+    batch_id = submit(system, 20)
+    [without] = system.start_workers(1)
+    alive = "SELECT max(heartbeat_at - started_at) > interval '1.5 seconds' FROM workers"
+    system.wait_until("it has looked for jobs several times", lambda: bool(system.scalar(alive)), 30)
+    assert system.counts("jobs", "state") == {"queued": 20}, "nobody has its key"
+    assert without.stop() == 0
+    system.base_environment = {**system.base_environment, "TEAM_C_KEY": "sandbox-c"}
+    system.start_workers(1)
+
+    system.wait_for_batch(batch_id, 60)
+
+    assert answered(system) == {f"{MODEL}@c": 20}
+    assert system.scalar("SELECT count(*) FROM deployments WHERE to_jsonb(deployments)::text LIKE '%sandbox-c%'") == 0
