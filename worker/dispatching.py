@@ -40,6 +40,7 @@ class Dispatching:
         self._servers = servers
         self._pools = parts.pools
         self._tokens = parts.tokens
+        self._prices = parts.prices
         self._breakers = Breakers(servers.database, servers.admin, parts.health, BreakerPolicy.of(servers.settings))
         self._healthy_for = healthy_for
         self._take_urgent = take_urgent
@@ -85,10 +86,11 @@ class Dispatching:
             lift_left_over(conn)
 
     def _store_learned(self) -> None:
-        """What the limiter learned of limits, and this process of tokens."""
+        """What the limiter learned of limits, and this process of tokens; and take up prices that people set."""
         with self._servers.database.begin() as conn:
             conn.execute(_LAX_COMMIT)
             self._tokens.flush(conn)
+            self._prices.renew(conn)
         for pool in self._pools.names():
             status = self._servers.admin.status(pool)
             if status.started:

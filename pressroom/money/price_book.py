@@ -19,6 +19,7 @@ from pressroom.money.usage import Usage
 
 INPUT_COLUMNS = ("input_usd", "cached_input_usd", "cache_write_usd", "image_input_usd", "cached_image_input_usd")
 OUTPUT_COLUMNS = ("output_usd", "image_output_usd")
+_Rows = dict[tuple[str, str], list[PriceRow]]
 _TOKEN_PLACES = 4
 _IMAGE_PLACES = 10
 
@@ -40,7 +41,7 @@ class PriceBook:
         self._take(rows)
 
     def _take(self, rows: Iterable[PriceRow]) -> None:
-        by_key: dict[tuple[str, str], list[PriceRow]] = {}
+        by_key: _Rows = {}
         problems: list[Problem] = []
         newest = 0
         for row in rows:
@@ -50,7 +51,8 @@ class PriceBook:
         if problems:
             raise InvalidInput(problems, source="table prices")
         self._rows, self._newest = by_key, newest
-        self._chosen: dict[tuple[str, str, date], PriceRow] = {}
+        # One assignment: another thread sees the old rows with what was chosen of them, or the new ones with nothing.
+        self._current: tuple[_Rows, dict[tuple[str, str, date], PriceRow]] = (by_key, {})
 
     def renew(self, connection: Connection) -> bool:
         """Whether rows had been added, which are then in force here too. Rows never change, so the newest id tells.
@@ -67,10 +69,11 @@ class PriceBook:
         """The row in force for the tier that was served (None: the default one). Raises UnknownPrice."""
         tier = price_tier(service_tier)
         key = (model, tier, on)
-        found = self._chosen.get(key)
+        rows, chosen = self._current
+        found = chosen.get(key)
         if found is None:
-            found = choose_price(self._rows.get((model, tier), ()), model, tier, on=on)
-            self._chosen[key] = found
+            found = choose_price(rows.get((model, tier), ()), model, tier, on=on)
+            chosen[key] = found
         return found
 
     def models(self) -> set[str]:
