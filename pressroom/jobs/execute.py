@@ -161,7 +161,7 @@ def limiter_unsent(job: LaneJob, *, spacing: float, missed: bool) -> Settled | R
 
 def estimated_seconds(rates: Rates, job: LaneJob) -> float:
     """Seconds of the pool that dispatch charged the job's flow for it."""
-    return rates.seconds(job.lease.token_ratio * job.job.est_tokens, job.job.est_images)
+    return rates.charge(job.lease.token_ratio * job.job.est_tokens, job.job.est_images)
 
 
 def _identity(job: LaneJob) -> dict[str, Any]:
@@ -190,4 +190,4 @@ def _bill(job: LaneJob, usage: Usage, ledger: Ledger) -> tuple[Decimal | None, i
 
 
 def _charge(rates: Rates, usage: Usage) -> float:
-    return rates.seconds(usage.input_tokens + usage.output_tokens, usage.images)
+    return rates.charge(usage.input_tokens + usage.output_tokens, usage.images)

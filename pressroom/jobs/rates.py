@@ -86,5 +86,9 @@ class Rates:
         return min(at_most, max(_LEAST_AHEAD, int(_AHEAD_PER_CALL * self.concurrency)))
 
     def seconds(self, tokens: float, images: float) -> float:
-        """What one request of this size takes of the bottleneck: what its stake is charged."""
+        """What one request of this size takes of the bottleneck by the minute."""
+        return max(self.request_seconds, tokens * self.token_seconds, images * self.image_seconds)
+
+    def charge(self, tokens: float, images: float) -> float:
+        """What one request of this size is charged to its stake, in seconds of the bottleneck."""
         return max(self.request_charge, tokens * self.token_charge, images * self.image_seconds)

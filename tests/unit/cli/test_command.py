@@ -44,13 +44,14 @@ def commands() -> dict[str, Any]:
 def test_the_commands_are_those_of_the_documentation() -> None:
     groups = {
         "costs": ("reconcile", "settle"),
-        "batches": ("cancel", "list", "output", "show"),
+        "batches": ("cancel", "list", "output", "pause", "reprioritise", "resume", "show"),
         "alerts": ("ack", "list"),
         "budgets": ("list", "remove", "set"),
         "deployments": ("add", "list", "pause", "resume", "set", "show"),
         "routes": ("list", "remove", "set"),
-        "jobs": ("cancel", "list", "retry", "show"),
+        "jobs": ("cancel", "list", "reprioritise", "retry", "show"),
         "prices": ("list", "set"),
+        "projects": ("create", "list", "pause", "resume", "set"),
     }
     single = {"costs", "demo", "doctor", "down", "estimate", "migrate", "run", "sandbox", "submit", "up", "worker"}
     assert set(commands()) == single | {f"{group} {name}" for group, names in groups.items() for name in names}

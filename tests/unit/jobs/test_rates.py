@@ -38,6 +38,12 @@ def test_a_request_takes_the_most_of_what_each_limit_makes_of_it(
     assert Rates.of(limits).seconds(tokens, images) == pytest.approx(seconds)
 
 
+def test_a_limit_by_the_day_is_charged_where_it_is_scarcer() -> None:
+    assert Rates.of({"rpm": 60, "rpd": 8_640}).charge(10, 0) == pytest.approx(10.0)
+    assert Rates.of({"rpm": 60, "rpd": 1_000_000}).charge(10, 0) == pytest.approx(1.0)
+    assert Rates.of({"tpm": 60_000, "tpd": 864_000}).charge(500, 0) == pytest.approx(50.0)
+
+
 def test_only_limits_per_minute_bound_how_far_ahead_is_leased() -> None:
     assert Rates.of({"rpd": 10, "concurrency": 3}).unlimited
     assert not Rates.of({"ipm": 1}).unlimited
