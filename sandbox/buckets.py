@@ -62,8 +62,9 @@ class Bucket:
         return missing / self.rate if missing > 1e-9 * self.capacity else 0.0
 
     def take(self, now: float, cost: float) -> None:
-        """Take `cost` (negative gives back), whatever the level; never above the capacity."""
-        self.level = min(self.capacity, self.level_at(now) - cost)
+        """Take `cost` (negative gives back), whatever the level; never given back above the capacity."""
+        level = self.level_at(now)
+        self.level = min(max(self.capacity, level), level - cost)
 
     def spoil(self, now: float, cost: float) -> None:
         """Take the cost of a refused call: like `take`, but never deeper in debt than one capacity."""

@@ -176,3 +176,29 @@ def test_a_snapshot_draws_on_its_models_limits_unless_it_has_its_own() -> None:
 
     assert shared.group("gpt-4o-mini-2024-07-18", snapshot) == "gpt-4o-mini"
     assert own.group("gpt-4o-mini-2024-07-18", snapshot) == "gpt-4o-mini-2024-07-18"
+
+
+def test_an_account_under_other_limits_is_as_full_as_it_was() -> None:
+    accounts = Accounts(parse_config({"limits": {"gpt-4o-mini": {"rpm": 60, "tpm": 6000}}}), lambda: 0.0)
+    for _ in range(15):
+        accounts.of("gpt-4o-mini").admit(Cost(tokens=100), 0.0)
+
+    accounts.reconfigure(parse_config({"limits": {"gpt-4o-mini": {"rpm": 120, "ipm": 9}}}))
+
+    headers = dict(accounts.of("gpt-4o-mini").headers(0.0))
+    assert headers["x-ratelimit-remaining-requests"] == "90"
+    assert accounts.of("gpt-4o-mini").admit(Cost(images=9), 0.0) is None
+
+
+def test_a_sandbox_that_stood_still_lets_in_what_queued_up_meanwhile() -> None:
+    limits = {"gpt-4o-mini": {"rpm": 600, "burst_seconds": 0.5}}
+    times = iter([1.0, 2.0])
+    accounts = Accounts(parse_config({"limits": limits}), lambda: next(times))
+    account = accounts.of("gpt-4o-mini")
+    for _ in range(3):
+        assert account.admit(Cost(), 1.0) is None
+
+    accounts.forgive(1.0)
+
+    assert [account.admit(Cost(), 2.0) is None for _ in range(13)] == [True] * 12 + [False]
+    assert dict(account.headers(2.0))["x-ratelimit-limit-requests"] == "5"

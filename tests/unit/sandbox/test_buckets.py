@@ -102,3 +102,13 @@ def test_a_debt_is_refilled_before_anybody_takes() -> None:
     assert bucket.level_at(1) == -2
     assert bucket.level_at(2) == 0
     assert bucket.level_at(4) == pytest.approx(2)
+
+
+def test_what_came_while_nobody_was_served_may_be_taken_at_once_and_only_then() -> None:
+    bucket = Bucket.full(10, 5)
+    bucket.forgive(2.0, stalled_seconds=1.0, within_seconds=0.1)
+
+    assert bucket.level_at(2.0) == 15
+    bucket.take(2.05, 8)
+    assert bucket.level_at(2.05) == pytest.approx(7)
+    assert bucket.level_at(2.2) == 5
