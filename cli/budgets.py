@@ -91,7 +91,7 @@ def set_(
     No call starts without its upper bound reserved, so what is spent never exceeds the cap. Jobs that wait start by
     themselves as soon as there is money.
     """
-    from pressroom.jobs.budgets import budgets_of, set_budget
+    from pressroom.jobs.budgets import BudgetKey, budgets_of, set_budget
 
     settings = load_settings(ctx.obj)
     kind, amount = parse_period(period), parse_usd("USD", cap)
@@ -99,7 +99,7 @@ def set_(
         system.prepare_local()
         with system.engine.begin() as conn:
             scope, scope_id = _find_scope(conn, project, batch, api_key, installation=installation)
-            made = set_budget(conn, scope, scope_id, kind, amount)
+            made = set_budget(conn, BudgetKey(scope, scope_id, kind), amount)
             [row] = budgets_of(conn, {made: settings.uses_sandbox})
     if as_json:
         answer_json(records.budget_record(row))
@@ -121,7 +121,7 @@ def remove(
 ) -> None:
     """Remove a budget: jobs that wait for it start, and nothing bounds them any more."""
     from pressroom.errors import NotFound
-    from pressroom.jobs.budgets import list_budgets, remove_budget
+    from pressroom.jobs.budgets import BudgetKey, list_budgets, remove_budget
 
     kind = parse_period(period)
     with open_system(load_settings(ctx.obj)) as system:
@@ -136,7 +136,7 @@ def remove(
             say("nothing was removed (give --yes where nobody can be asked)")
             raise typer.Exit(ExitCode.BAD_INPUT)
         with system.engine.begin() as conn:
-            removed = remove_budget(conn, scope, scope_id, kind)
+            removed = remove_budget(conn, BudgetKey(scope, scope_id, kind))
     if as_json:
         answer_json({"removed": removed, "waiting_jobs": waiting})
         return

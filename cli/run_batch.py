@@ -18,6 +18,7 @@ from cli.context import System, open_system
 from cli.exits import ExitCode
 from cli.input_options import BatchOptions, InputOptions
 from cli.limits import check_models, limits_in_force
+from cli.options import program
 from cli.outages import POSTGRESQL, STORE, Outages
 from cli.processes import Sandbox, WorkerProcesses, interrupted_by_termination
 from cli.progress import SANDBOX_BANNER, progress_view
@@ -137,7 +138,7 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
             newest = known[0]
             _take_up(newest, ask=request.again is None)
             if options.budget_usd is not None and newest.unfinished:
-                _change_budget(system, newest.id, options.budget_usd)
+                _raise_budget(system, newest.id, options.budget_usd)
             done = newest.total - newest.unfinished
             return _Taken(project, newest.id, "resumed" if newest.unfinished else "finished", done)
     new = ingest(
@@ -158,14 +159,19 @@ def _take(system: System, request: RunRequest, options: IngestOptions, mark: str
     return _Taken(project, new.id, "new", 0)
 
 
-def _change_budget(system: System, batch_id: UUID, cap_usd: Decimal) -> None:
-    """The batch's budget from now on, whatever it was."""
-    from models import BudgetPeriod, BudgetScope
-    from pressroom.jobs.budgets import set_budget
+def _raise_budget(system: System, batch_id: UUID, cap_usd: Decimal) -> None:
+    """Give the batch this budget unless it has a larger one: the command that began it can be typed again as it was."""
+    from models import BudgetScope
+    from pressroom.jobs.budgets import BudgetKey, budgets_of_batch, set_budget
 
     with system.engine.begin() as conn:
-        set_budget(conn, BudgetScope.BATCH, batch_id, BudgetPeriod.TOTAL, cap_usd)
-    say(f"its budget is {usd(cap_usd)} from now on")
+        budgets = budgets_of_batch(conn, batch_id, is_sandbox=system.settings.uses_sandbox)
+        now = next((budget for budget in budgets if budget.scope is BudgetScope.BATCH), None)
+        if now is None or now.cap_usd < cap_usd:
+            set_budget(conn, BudgetKey(BudgetScope.BATCH, batch_id), cap_usd)
+            say(f"its budget is {usd(cap_usd)} from now on")
+        elif now.cap_usd > cap_usd:
+            say(f"its budget stays {usd(now.cap_usd)}; to lower it: {program()} {now.command}")
 
 
 def _take_up(batch: KnownBatch, *, ask: bool) -> None:

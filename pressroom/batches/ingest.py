@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Engine, text
 
-from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope, PriorityClass
+from models import DEFAULT_PROJECT_ID, BudgetScope, PriorityClass
 from pressroom.batches.destination import ResolvedAsNeeded
 from pressroom.batches.duplicates import duplicates_in_table
 from pressroom.batches.find import KnownBatch, find_batches, fingerprint
@@ -20,7 +20,7 @@ from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import new_id
-from pressroom.jobs.budgets import ceiling, set_budget
+from pressroom.jobs.budgets import BudgetKey, ceiling, set_budget
 from pressroom.jobs.check import RequestChecker
 from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
@@ -111,7 +111,7 @@ def ingest(
             }
             conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
             if options.budget_usd is not None:
-                set_budget(conn, BudgetScope.BATCH, batch_id, BudgetPeriod.TOTAL, options.budget_usd)
+                set_budget(conn, BudgetKey(BudgetScope.BATCH, batch_id), options.budget_usd)
 
             def complete(inserted: Inserted) -> None:
                 if sieve.unseen_ids:

@@ -1,12 +1,12 @@
 """A new budget takes in what is under it already: what its period has spent, and every call on its way or in doubt."""
 
 from decimal import Decimal
-from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from models import BudgetScope
 from pressroom.jobs.over_budget import STARTS_AT
+from pressroom.money.budgets import BudgetKey
 
 _ZERO = Decimal(0)
 
@@ -59,6 +59,7 @@ _SPENT = {
 }
 """By kind of money. Nothing is kept by API key: a key's first window counts from when its budget is made."""
 
+_STARTS_AT = text(f"SELECT {STARTS_AT} FROM budgets b WHERE b.id = :id")  # noqa: S608
 _NEXT_ID = text("SELECT nextval(pg_get_serial_sequence('budget_windows', 'id'))")
 
 _OPEN = text(
@@ -70,16 +71,15 @@ _OPEN = text(
 )
 
 
-def adopt(conn: Connection, budget: int, scope: BudgetScope, scope_id: UUID | None, cap_usd: Decimal) -> None:
+def adopt(conn: Connection, budget: int, which: BudgetKey, cap_usd: Decimal) -> None:
     """Open the windows of a budget that was just inserted, while nothing is dispatched.
 
     Calls that nobody knows the end of count from the beginning of the period, as what was spent does.
     """
-    query = text(f"SELECT {STARTS_AT} FROM budgets b WHERE b.id = :id")  # noqa: S608
-    starts_at = conn.execute(query, {"id": budget}).scalar_one()
+    starts_at = conn.execute(_STARTS_AT, {"id": budget}).scalar_one()
     kinds = {kind: int(conn.execute(_NEXT_ID).scalar_one()) for kind in (False, True)}
-    bound = {"scope_id": scope_id, "starts_at": starts_at, "real": kinds[False], "sandbox": kinds[True]}
-    jobs = _JOBS[scope]
+    bound = {"scope_id": which.scope_id, "starts_at": starts_at, "real": kinds[False], "sandbox": kinds[True]}
+    jobs = _JOBS[which.scope]
     conn.execute(text(_LOCK_JOBS.format(jobs=jobs)), bound)
     reserved = dict.fromkeys(kinds.values(), _ZERO)
     posted = dict.fromkeys(kinds.values(), _ZERO)
@@ -88,7 +88,8 @@ def adopt(conn: Connection, budget: int, scope: BudgetScope, scope_id: UUID | No
             posted[hold.window_id] += hold.actual_usd
         else:
             reserved[hold.window_id] += hold.amount_usd
-    spent = {row.is_sandbox: row.usd for row in conn.execute(text(_SPENT[scope]), bound)} if scope in _SPENT else {}
+    query = _SPENT.get(which.scope)
+    spent = {row.is_sandbox: row.usd for row in conn.execute(text(query), bound)} if query is not None else {}
     for kind, window in kinds.items():
         row = {"id": window, "budget": budget, "starts_at": starts_at, "is_sandbox": kind, "cap_usd": cap_usd}
         figures = {"posted_usd": posted[window], "reserved_usd": reserved[window]}

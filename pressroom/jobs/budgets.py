@@ -17,6 +17,7 @@ from pressroom.jobs.adopt import adopt
 from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.over_budget import STARTS_AT, wake
 from pressroom.jobs.sleep import wake_stakes
+from pressroom.money.budgets import BudgetKey as BudgetKey
 from pressroom.money.budgets import Ceiling, dollars, window_end
 
 _LARGEST_USD = Decimal(10) ** 10
@@ -160,22 +161,21 @@ class BudgetRow:
         return f"budgets set USD{_options(self.scope, self.scope_name, self.period)}"
 
 
-def set_budget(
-    conn: Connection, scope: BudgetScope, scope_id: UUID | None, period: BudgetPeriod, cap_usd: Decimal
-) -> int:
+def set_budget(conn: Connection, which: BudgetKey, cap_usd: Decimal) -> int:
     """Make a budget or change its cap, at once and for jobs already on their way; returns its id.
 
     For a new batch, call it in the batch's transaction before its jobs are inserted. Jobs that the new cap has room for
     start by themselves. Raises InvalidInput for a cap below zero or with more than ten decimal places, and for a batch
     with a period; NotFound for an unknown project or batch. Dispatch stands still until the transaction ends.
     """
-    key = _check(conn, scope, scope_id, period, cap_usd)
-    if scope is not BudgetScope.BATCH or _has_jobs(conn, scope_id):
+    _check(conn, which, cap_usd)
+    key = _columns(which)
+    if which.scope is not BudgetScope.BATCH or _has_jobs(conn, which.scope_id):
         conn.execute(_STOP_DISPATCH)
     found = conn.execute(_FIND, key).scalar_one_or_none()
     if found is None:
         made = int(conn.execute(_INSERT, key | {"cap_usd": cap_usd}).scalar_one())
-        adopt(conn, made, scope, scope_id, cap_usd)
+        adopt(conn, made, which, cap_usd)
         return made
     conn.execute(text("UPDATE budgets SET cap_usd = :cap_usd WHERE id = :id"), {"cap_usd": cap_usd, "id": found})
     conn.execute(_RECAP, {"cap_usd": cap_usd, "id": found})
@@ -183,11 +183,10 @@ def set_budget(
     return int(found)
 
 
-def remove_budget(conn: Connection, scope: BudgetScope, scope_id: UUID | None, period: BudgetPeriod) -> bool:
+def remove_budget(conn: Connection, which: BudgetKey) -> bool:
     """Remove a budget; its waiting jobs are ready again. False when there is none."""
-    key = {"scope": scope.value, "scope_id": scope_id, "period": period.value}
     conn.execute(_STOP_DISPATCH)
-    found = conn.execute(_FIND, key).scalar_one_or_none()
+    found = conn.execute(_FIND, _columns(which)).scalar_one_or_none()
     if found is None:
         return False
     flows = conn.execute(_UNPARK_ALL, {"id": found, "parked_until": PARKED_UNTIL}).scalars().all()
@@ -267,22 +266,24 @@ def resolve_uncertain(conn: Connection, actual_usd: Mapping[UUID, Decimal]) -> i
     return moved.holds
 
 
-def _check(
-    conn: Connection, scope: BudgetScope, scope_id: UUID | None, period: BudgetPeriod, cap_usd: Decimal
-) -> dict[str, Any]:
+def _check(conn: Connection, which: BudgetKey, cap_usd: Decimal) -> None:
     exponent = cap_usd.normalize().as_tuple().exponent if cap_usd.is_finite() else 0
     if not cap_usd.is_finite() or not 0 <= cap_usd < _LARGEST_USD or (isinstance(exponent, int) and exponent < _PLACES):
         remedy = "Give dollars from 0 to below 10,000,000,000, with ten decimal places at most, as 5 or 2.50"
         raise InvalidInput([Problem("budget", "is not an amount", remedy, value=str(cap_usd)[:40])])
-    if scope is BudgetScope.BATCH and period is not BudgetPeriod.TOTAL:
+    if which.scope is BudgetScope.BATCH and which.period is not BudgetPeriod.TOTAL:
         remedy = "Leave the period out, or set one for the batch's project"
-        raise InvalidInput([Problem("period", "a batch's budget has none", remedy, value=period.value)])
-    table = {BudgetScope.PROJECT: "projects", BudgetScope.BATCH: "batches"}.get(scope)
+        raise InvalidInput([Problem("period", "a batch's budget has none", remedy, value=which.period.value)])
+    table = {BudgetScope.PROJECT: "projects", BudgetScope.BATCH: "batches"}.get(which.scope)
     if table is not None:
         query = text(f"SELECT 1 FROM {table} WHERE id = :id")  # noqa: S608  (from the table above)
-        if conn.execute(query, {"id": scope_id}).scalar() is None:
-            raise NotFound(f"there is no {scope.value} {_scope_name(scope, scope_id, None)} to set a budget for")
-    return {"scope": scope.value, "scope_id": scope_id, "period": period.value}
+        if conn.execute(query, {"id": which.scope_id}).scalar() is None:
+            name = _scope_name(which.scope, which.scope_id, None)
+            raise NotFound(f"there is no {which.scope.value} {name} to set a budget for")
+
+
+def _columns(which: BudgetKey) -> dict[str, Any]:
+    return {"scope": which.scope.value, "scope_id": which.scope_id, "period": which.period.value}
 
 
 def _has_jobs(conn: Connection, batch_id: UUID | None) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
-from models import BudgetPeriod
+from models import BudgetPeriod, BudgetScope
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """Where the only window of a budget without periods begins."""
@@ -35,6 +36,15 @@ def window_end(period: BudgetPeriod, now: datetime) -> datetime | None:
             return (start + timedelta(days=32)).replace(day=1)
         case BudgetPeriod.TOTAL:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetKey:
+    """Which budget: whose (a project's, batch's or API key's id; none for the installation), and of which period."""
+
+    scope: BudgetScope
+    scope_id: UUID | None = None
+    period: BudgetPeriod = BudgetPeriod.TOTAL
 
 
 @dataclass(slots=True)

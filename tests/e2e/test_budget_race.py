@@ -7,7 +7,7 @@ import redis
 from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
-from pressroom.jobs.budgets import BudgetRow, list_budgets, set_budget
+from pressroom.jobs.budgets import BudgetKey, BudgetRow, list_budgets, set_budget
 from tests.e2e.accounts import assert_books_and_calls_agree
 from tests.e2e.budget_submitters import MOST_OF_ONE_USD, submit_at_once
 from tests.fixtures.budget_watch import BudgetWatch
@@ -18,7 +18,7 @@ def put(system: System, cap: str, scope: BudgetScope, period: BudgetPeriod = Bud
     """Set a budget of the default project or of the installation."""
     owner = DEFAULT_PROJECT_ID if scope is BudgetScope.PROJECT else None
     with system.engine.begin() as conn:
-        set_budget(conn, scope, owner, period, Decimal(cap))
+        set_budget(conn, BudgetKey(scope, owner, period), Decimal(cap))
 
 
 def budgets(system: System) -> list[BudgetRow]:

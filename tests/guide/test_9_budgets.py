@@ -2,15 +2,15 @@
 
 from decimal import Decimal
 
-from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
-from pressroom.jobs.budgets import list_budgets, set_budget
+from models import DEFAULT_PROJECT_ID, BudgetScope
+from pressroom.jobs.budgets import BudgetKey, list_budgets, set_budget
 from tests.fixtures.desk import COST_USD, EST_USD, Desk, success
 
 
 def allow(desk: Desk, usd: Decimal) -> None:
     """Let the default project spend so much in all."""
     with desk.engine.begin() as conn:
-        set_budget(conn, BudgetScope.PROJECT, DEFAULT_PROJECT_ID, BudgetPeriod.TOTAL, usd)
+        set_budget(conn, BudgetKey(BudgetScope.PROJECT, DEFAULT_PROJECT_ID), usd)
 
 
 def spent_and_reserved(desk: Desk) -> list[Decimal]:

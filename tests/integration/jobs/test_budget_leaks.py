@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
-from pressroom.jobs.budgets import resolve_uncertain, set_budget
+from pressroom.jobs.budgets import BudgetKey, resolve_uncertain, set_budget
 from pressroom.jobs.end_early import cancel, cancel_batch, expire
 from pressroom.jobs.holds import post_overdue
 from pressroom.jobs.lease import LeasedJob, hand_back
@@ -15,7 +15,7 @@ from pressroom.jobs.recover import take_back_jobs
 from pressroom.jobs.retry import retry as run_again
 from pressroom.jobs.selection import Selection
 from tests.fixtures.desk import COST_USD, EST_USD, Desk, limited, refusal, retry, success, unknown, unsent
-from tests.integration.jobs.test_budgets import PROJECT, TOTAL, figures, put, window
+from tests.integration.jobs.test_budgets import PROJECT, figures, put, window
 
 MINE = Selection(project_id=DEFAULT_PROJECT_ID)
 CAP = Decimal(1)
@@ -199,7 +199,7 @@ def test_a_new_budget_takes_in_what_is_on_its_way_in_doubt_and_spent(desk: Desk)
     assert figures(desk, narrow) == (4 * COST_USD, 0)
     [again] = desk.take(worker)
     with desk.engine.begin() as conn:
-        set_budget(conn, BudgetScope.INSTALLATION, None, TOTAL, CAP)
+        set_budget(conn, BudgetKey(BudgetScope.INSTALLATION), CAP)
     _hand_back(desk, [again])
     assert desk.scalar("SELECT sum(reserved_usd) FROM budget_windows") == 0
     assert desk.faults() == {}

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
-from pressroom.jobs.budgets import remove_budget, set_budget
+from pressroom.jobs.budgets import BudgetKey, remove_budget, set_budget
 from pressroom.jobs.end_early import cancel
 from pressroom.jobs.holds import post_overdue
 from pressroom.jobs.recover import take_back
@@ -116,9 +116,9 @@ def test_careless_workers_changing_caps_cancels_and_losses_at_once(desk: Desk, d
         scope, owner, period = rng.choice(owners)
         with desk.engine.begin() as conn:
             if rng.random() < 0.3:
-                remove_budget(conn, scope, owner, period)
+                remove_budget(conn, BudgetKey(scope, owner, period))
             else:
-                set_budget(conn, scope, owner, period, Decimal(rng.randint(0, 120)) / 100)
+                set_budget(conn, BudgetKey(scope, owner, period), Decimal(rng.randint(0, 120)) / 100)
 
     def some_cancels() -> None:
         with desk.engine.begin() as conn:
@@ -151,7 +151,7 @@ def test_careless_workers_changing_caps_cancels_and_losses_at_once(desk: Desk, d
     assert desk.faults() == {}
     for scope, owner, period in owners:
         with desk.engine.begin() as conn:
-            remove_budget(conn, scope, owner, period)
+            remove_budget(conn, BudgetKey(scope, owner, period))
     with desk.engine.begin() as conn:
         take_back(conn, list(conn.exec_driver_sql("SELECT id FROM leases").scalars()))
     assert desk.scalar("SELECT count(*) FROM flows WHERE blocked_by IS NOT NULL") == 0
@@ -165,7 +165,7 @@ def test_the_first_use_of_a_new_period_by_many_opens_one_window(desk: Desk, data
     for model in ("gpt-4o-mini", "gpt-4o", "dall-e-2", "gpt-4o-mini-2024-07-18"):
         desk.submit(5, model=model)
     put(desk, "0.07", period=DAY)
-    put(desk, "0.07", BudgetScope.INSTALLATION, None, DAY)
+    put(desk, "0.07", BudgetScope.INSTALLATION, None, period=DAY)
     desk.execute("UPDATE budget_windows SET starts_at = starts_at - interval '1 day'")
 
     together(*[desk.dispatch] * 8)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
-from pressroom.jobs.budgets import BudgetRow, list_budgets, remove_budget, set_budget
+from pressroom.jobs.budgets import BudgetKey, BudgetRow, list_budgets, remove_budget, set_budget
 from tests.fixtures.desk import COST_USD, EST_USD, Desk, limited, refusal, retry, success, unknown, unsent
 
 DAY, TOTAL = BudgetPeriod.DAY, BudgetPeriod.TOTAL
@@ -18,11 +18,12 @@ def put(
     cap: str | Decimal,
     scope: BudgetScope = PROJECT,
     scope_id: UUID | None = DEFAULT_PROJECT_ID,
+    *,
     period: BudgetPeriod = TOTAL,
 ) -> int:
     """Set a budget, by default the project's."""
     with desk.engine.begin() as conn:
-        return set_budget(conn, scope, scope_id, period, Decimal(cap))
+        return set_budget(conn, BudgetKey(scope, scope_id, period), Decimal(cap))
 
 
 def window(desk: Desk, budget: int | None = None) -> BudgetRow:
@@ -151,8 +152,8 @@ def test_removing_a_budget_starts_what_waits(desk: Desk, scope: BudgetScope) -> 
     attempts = desk.start(jobs, worker)
 
     with desk.engine.begin() as conn:
-        assert remove_budget(conn, scope, owner, TOTAL)
-        assert not remove_budget(conn, scope, owner, TOTAL)
+        assert remove_budget(conn, BudgetKey(scope, owner))
+        assert not remove_budget(conn, BudgetKey(scope, owner))
 
     assert len(desk.take(worker)) == 8
     desk.settle(*[success(job, attempts[job.id]) for job in jobs])

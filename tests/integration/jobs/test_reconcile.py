@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
+from models import DEFAULT_PROJECT_ID, BudgetScope
 from pressroom.errors import Conflict, InvalidInput, NotFound
 from pressroom.ids import new_id, show_id
 from pressroom.jobs.at_risk import Settled, settle_by_hand
-from pressroom.jobs.budgets import list_budgets, set_budget
+from pressroom.jobs.budgets import BudgetKey, list_budgets, set_budget
 from pressroom.jobs.reconcile import Applied, Comparison, Scope, apply_file, compare_file
 from pressroom.money.reconciling import Verdict
 from pressroom.settings import SANDBOX
@@ -145,7 +145,7 @@ def test_usage_is_compared_by_tokens_and_calls_and_priced_by_our_rows(desk: Desk
 
 def test_budgets_follow(desk: Desk, export: Export) -> None:
     with desk.engine.begin() as conn:
-        set_budget(conn, BudgetScope.PROJECT, DEFAULT_PROJECT_ID, BudgetPeriod.TOTAL, Decimal(5))
+        set_budget(conn, BudgetKey(BudgetScope.PROJECT, DEFAULT_PROJECT_ID), Decimal(5))
     doubts(desk, answered=1, lost=2)
 
     def budget() -> tuple[Decimal, Decimal]:
