@@ -31,10 +31,11 @@ local DIMS = {
 --   T burst tolerance s · t theoretical arrival time · b debt in units · g AIMD factor
 --   z mean true cost of calls that had claimed zero · v decayed count, for the rate shown
 --   c mean cost of a call · e mean of true cost less estimate
+--   w mean deviation of the true cost, as a share of the estimate
 -- of those that headers announce, per minute: C the limit, Q its rate/s · l level now, as far as we know · k when it was
 --   last full · h highest level told in this busy spell · n variance of what headers said beyond what we expected
 --   F rate/s of others · p step of the probe downwards · o credit that may be spent, for people
-local PER_DIM = {'R', 'sR', 'lR', 'dR', 'xR', 'rc', 'T', 't', 'b', 'g', 'z', 'v', 'c', 'e',
+local PER_DIM = {'R', 'sR', 'lR', 'dR', 'xR', 'rc', 'T', 't', 'b', 'g', 'z', 'v', 'c', 'e', 'w',
                  'C', 'Q', 'l', 'k', 'h', 'n', 'F', 'p', 'o'}
 local FIELD = {}
 for _, dim in ipairs(DIMS) do
@@ -87,7 +88,7 @@ local function choose_rate(state, dim, now)
   state[f.R] = new
   if not new then return end
   if not old then
-    state[f.t], state[f.b], state[f.g], state[f.z], state[f.v], state[f.c], state[f.e] = now, 0, 1, 0, 0, 0, 0
+    state[f.t], state[f.b], state[f.g], state[f.z], state[f.v], state[f.c], state[f.e], state[f.w] = now, 0, 1, 0, 0, 0, 0, 0
   elseif state[f.t] > now then
     state[f.t] = now + (state[f.t] - now) * old / new
   end

@@ -2,6 +2,7 @@
 
 local RESERVE_S = 0.25                    -- never planned away: so much of the rate,
 local RESERVE_SHARE, RESERVE_CALLS, RESERVE_DEVIATIONS = 0.01, 2, 4    -- of the limit, calls, of what headers surprise by
+local GUARD_S, GUARD_DEVIATIONS, GUARD_ERRORS = 0.1, 3, 2.5   -- left by a call that is larger than others
 local SPEND_S = 1                         -- near its end credit is spent over about this long
 local RESTORE, RESTORE_MOST = 0.07, 0.1   -- per second, and of the rate: below the floor we go slower
 local RISK_CALLS = 8                   -- calls a second beyond the rate, until it is proven that credit can be spent
@@ -42,6 +43,14 @@ local function credit_of(state, f, in_flight)
   local lead = math.max(0, state.ls - state.gt)
   local level = state[f.l] - in_flight * state[f.e] + (state[f.Q] - foreign(state, f)) * lead
   return math.min(level, state[f.C]) - floor_of(state, f)
+end
+
+-- Seconds from now until the announced bucket holds a call of `need` units whole: large ones must wait for it.
+local function until_it_fits(state, f, need, in_flight)
+  local guard = math.max(GUARD_S * state[f.Q], GUARD_DEVIATIONS * math.sqrt(state[f.n]))
+  local wanted = math.min(0.9 * state[f.C], need * (1 + GUARD_ERRORS * state[f.w]) + guard)
+  local missing = wanted - (state[f.l] - in_flight * state[f.e])
+  return missing > 0 and missing / (state[f.Q] - foreign(state, f)) or 0
 end
 
 -- Units a second that a minute's dimension may take now.

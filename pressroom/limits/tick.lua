@@ -172,6 +172,9 @@ for _, item in ipairs(request.settled) do
         end
         if actual ~= estimate then owe(entry, actual - estimate) end
         S[f.e] = S[f.e] + 0.01 * (actual - estimate - S[f.e])
+        if estimate > 0 then
+          S[f.w] = S[f.w] + 0.02 * (math.min(1, math.abs(actual - estimate) / estimate) - S[f.w])
+        end
       end
     end
   end
@@ -231,6 +234,7 @@ local function try(cost)
     if need ~= 0 then
       local seconds = math.abs(need) / entry.r
       slot = math.max(slot, S[f.t] - math.max(0, S[f.T] - seconds))
+      if need > 0 and S[f.l] then slot = math.max(slot, now + until_it_fits(S, f, need, in_flight)) end
       if not entry.day then spacing = math.max(spacing, seconds) end
     end
   end
