@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pressroom.errors import Unavailable
 from pressroom.ids import new_id
 from pressroom.jobs.lease import ClaimedLease, LeasedJob, Start
+from pressroom.jobs.overtake import slot_to_take
 from pressroom.jobs.server_clock import ServerClock
 from pressroom.limits.calibration import Key
 from pressroom.limits.costs import Cost
@@ -68,6 +69,11 @@ class LaneJob:
     arrival: int = 0
     misses: int = 0
     """Start times that came and went."""
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it starts before others."""
+        return self.lease.urgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +126,22 @@ class Lane:
             self._arrivals += 1
             job.arrival = self._arrivals - (_BEFORE_OTHERS if job.lease.urgent else 0)
         if urgent:
-            self._return_to_head(jobs)
+            self._return_to_head([displaced for job in jobs if (displaced := self._overtake(job)) is not None])
             return
         self.waiting.extend(jobs)
         self._wake.set()
+
+    def _overtake(self, job: LaneJob) -> LaneJob | None:
+        """Give an urgent job the earliest start time that another has, if one will do. Returns who has none now."""
+        index = slot_to_take(self._granted, job)
+        if index is None:
+            return job
+        at, _, other = self._granted[index]
+        job.slot_id, job.slot_time, job.cost = other.slot_id, other.slot_time, other.cost
+        self._grants += 1
+        self._granted[index] = (at, self._grants, job)
+        heapq.heapify(self._granted)
+        return other
 
     def again(self, job: LaneJob) -> None:
         """A started job missed its start time: it gets another before all others."""
