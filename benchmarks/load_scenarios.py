@@ -128,14 +128,14 @@ _FAST = Scenario(
 )
 # A minute's bucket beside the quantum, so that headers show a level; half full, as on an account in use.
 _SHARED = replace(_FAST, burst_seconds=60.0, credit_seconds=30.0)
-_PICTURES = Scenario("images", "", ipm=5, latency=(4.0, 8.0), credit_seconds=1.0, steady_seconds=60.0)
+_PICTURES = Scenario("images", "", ipm=5, latency=(4.0, 8.0), credit_seconds=24.0, steady_seconds=60.0)
 SCENARIOS = (
     _S1,
     replace(_S1, name="S2", about="900 items, 60 s of stored credit", items=900, burst_seconds=60.0),
     replace(_S1, name="S3", about="S1 with 4 to 6 s latency", latency=(4.0, 6.0)),
     replace(_FAST, name="steady-600", about="saturated at 600 RPM and 60 k TPM", rpm=600, tpm=60_000),
     _FAST,
-    replace(_PICTURES, name="images-5", about="5 images a minute, no header says so", credit_seconds=12.0),
+    replace(_PICTURES, name="images-5", about="5 images a minute, no header says so"),
     replace(_PICTURES, name="images-50", about="50 images a minute", ipm=50),
     replace(_PICTURES, name="images-250", about="250 images a minute", ipm=250),
     replace(

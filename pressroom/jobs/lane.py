@@ -378,5 +378,5 @@ def _announced(headers: QuotaHeaders) -> tuple[float, ...]:
 def slot_expired(job: LaneJob, now: float, *, spacing: float) -> bool:
     """Whether the start time is so long past that the call would come out of turn. `spacing`: the job's own share of
     the pool's time, in seconds."""
-    valid = max(_LATE_SECONDS, min(spacing / 2, 1.0)) * 2.0 ** min(job.misses, 10)
+    valid = max(_LATE_SECONDS, min(spacing / 4, 1.0)) * 2.0 ** min(job.misses, 10)
     return now > job.slot_time + min(valid, _LATE_MOST_SECONDS)
