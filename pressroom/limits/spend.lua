@@ -1,7 +1,8 @@
 -- Stored quota: how fast a pool may go beyond its rate, how far down, and what refusals teach about that.
 
 local RESERVE_S = 0.25                    -- never planned away: so much of the rate,
-local RESERVE_SHARE, RESERVE_CALLS, RESERVE_DEVIATIONS = 0.01, 2, 4    -- of the limit, calls, of what headers surprise by
+local RESERVE_SHARE, RESERVE_ERRORS = 0.01, 0.3   -- of the limit, and more where estimates are far off,
+local RESERVE_CALLS, RESERVE_DEVIATIONS = 2, 4    -- calls, deviations of what headers say from what we expect
 local GUARD_S, GUARD_DEVIATIONS, GUARD_ERRORS = 0.1, 3, 2.5   -- left by a call that is larger than others
 local SPEND_S = 1                         -- near its end credit is spent over about this long
 local RESTORE, RESTORE_MOST = 0.07, 0.1   -- per second, and of the rate: below the floor we go slower
@@ -26,7 +27,7 @@ end
 -- The level under which we do not plan to go.
 local function floor_of(state, f)
   local C, Q, c = state[f.C], state[f.Q], state[f.c]
-  local least = math.max((RESERVE_S + state.rx) * Q, RESERVE_SHARE * C, RESERVE_CALLS * c,
+  local least = math.max((RESERVE_S + state.rx) * Q, (RESERVE_SHARE + RESERVE_ERRORS * state[f.w]) * C, RESERVE_CALLS * c,
     RESERVE_DEVIATIONS * math.sqrt(state[f.n]))
   least = math.min(least, 0.5 * C) + (1 - state.share) * C
   if state.lT or state.fixed then
