@@ -9,10 +9,12 @@ import argparse
 import subprocess
 import sys
 
-FULL = (("floor",), ("cpu_per_job",), ("scenarios",))
+FULL = (("floor",), ("cpu_per_job",), ("scenarios",), ("claim",), ("fairness",))
 QUICK = (
     ("floor", "--calls", "2000", "--rounds", "2"),
     ("cpu_per_job", "--jobs", "1500", "--rounds", "2"),
+    ("claim", "--jobs", "300000", "--claims", "100", "--behind", "20000"),
+    ("fairness", "--bulk", "100000", "--seconds", "10"),
     ("scenarios", "S1", "S2", "--workers", "2"),
     ("scenarios", "steady-600", "steady-10000", "--workers", "1,2,4", "--seconds", "15"),
 )

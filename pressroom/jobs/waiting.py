@@ -42,6 +42,8 @@ COLUMNS = """
     j.flow_id, d.account, d.paused_at IS NOT NULL AS deployment_paused, d.pause_reason AS deployment_reason,
     d.retry_at AS deployment_retry_at,
     p.paused_at IS NOT NULL AS pool_paused, p.pause_reason AS pool_reason, p.name AS pool, f.paused AS flow_paused,
+    (SELECT o.paused_at IS NOT NULL FROM projects o WHERE o.id = j.project_id) AS project_paused,
+    (SELECT b.paused_at IS NOT NULL FROM batches b WHERE b.id = j.batch_id) AS batch_paused,
     f.blocked_by, j.waiting_budget_id,
     clock_timestamp() AS read_at
 """
@@ -58,6 +60,8 @@ _TAKEN_OUT = (
     "pool_reason",
     "pool",
     "flow_paused",
+    "project_paused",
+    "batch_paused",
     "blocked_by",
     "waiting_budget_id",
     "read_at",
@@ -120,7 +124,8 @@ def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
     if row["pool_paused"]:
         return f"the limit group {row['pool']} is paused: {row['pool_reason'] or 'no reason given'}"
     if row["flow_paused"]:
-        return "its project's jobs of this class are paused"
+        whose = "project is paused" if row["project_paused"] else "batch is paused" if row["batch_paused"] else None
+        return f"its {whose}" if whose else "it is being cancelled"
     budget = queues.budgets.get(_budget(row) or 0)
     if budget is not None:
         return _without_money(row, budget)

@@ -13,6 +13,7 @@ from pressroom.errors import Conflict, NotFound
 from pressroom.ids import new_id
 from pressroom.jobs.end_early import cancel_batch, cancel_selected
 from pressroom.jobs.move import move_jobs
+from pressroom.jobs.queries import list_jobs
 from pressroom.jobs.reprioritise import Urgency, reprioritise
 from pressroom.jobs.retry import retry
 from pressroom.jobs.selection import Selection
@@ -59,6 +60,19 @@ def test_what_was_leased_of_a_paused_batch_comes_back_and_cannot_be_started(desk
     assert not resume_batch(desk.engine, DEFAULT_PROJECT_ID, batch)
     desk.dispatch()
     assert leased(desk, batch) == 25
+
+
+def test_a_job_says_that_its_batch_or_project_is_paused(desk: Desk) -> None:
+    batch = desk.submit(1)
+    pause_batch(desk.engine, DEFAULT_PROJECT_ID, batch)
+
+    def reason() -> str | None:
+        with desk.engine.connect() as conn:
+            return list_jobs(conn, Selection(DEFAULT_PROJECT_ID))[0].waiting_because
+
+    assert reason() == "its batch is paused"
+    pause_project(desk.engine, DEFAULT_PROJECT_ID)
+    assert reason() == "its project is paused"
 
 
 def test_a_paused_project_starts_nothing_new_either(desk: Desk) -> None:
@@ -207,7 +221,7 @@ def test_moved_jobs_keep_their_batch_and_place(desk: Desk) -> None:
     query = (
         "SELECT string_agg(queued::text || ' ' || priority || ' ' || (deployment_id = :d), ', ' ORDER BY id) FROM flows"
     )
-    assert desk.scalar(query, d=target.id) == "10 3 f, 20 3 t"
+    assert desk.scalar(query, d=target.id) == "10 3 false, 20 3 true"
     assert desk.scalar("SELECT count(*) FROM stakes WHERE priority_class = 'bulk'") == 2
     desk.dispatch()
     assert desk.states() == {"leased": 30}
