@@ -14,6 +14,7 @@ from pressroom.jobs.engine import JobEngine
 from pressroom.jobs.recover import take_back_jobs
 
 _COMPARE_SECONDS = 10.0
+_KEYS_SECONDS = 3.0
 
 _log = logging.getLogger("pressroom.worker")
 
@@ -29,12 +30,16 @@ class Heartbeat:
         self._last = self._since = time.monotonic()
         self.worker_id: UUID = engine.worker_id
         self._compare_at = self._last + _COMPARE_SECONDS
+        self._keys_at = 0.0
         self._suspects: set[tuple[UUID, UUID]] = set()
 
     def beat(self) -> None:
         """Renew the registration. Raises what an unreachable database raises."""
         with self._database.begin() as conn:
             if workers.beat(conn, self.worker_id):
+                if time.monotonic() >= self._keys_at:
+                    workers.tell_keys(conn, self.worker_id, os.environ)
+                    self._keys_at = time.monotonic() + _KEYS_SECONDS
                 asked = workers.cancels_asked(conn, self.worker_id)
                 stopped = workers.stopped_leases(conn, self.worker_id)
             else:
@@ -74,6 +79,7 @@ class Heartbeat:
         """We were silent too long, and others have our jobs now. What we still call is booked when it answers."""
         _log.error("worker.was_given_up", extra={"worker_id": str(self.worker_id), "new_worker_id": str(worker_id)})
         self.worker_id = worker_id
+        self._keys_at = 0.0
         self._engine.forsake(worker_id)
 
 

@@ -30,6 +30,9 @@ def upgrade() -> None:
         "deployments",
         sa.Column("probe_leases", postgresql.ARRAY(sa.UUID()), server_default=sa.text("'{}'"), nullable=False),
     )
+    op.add_column(
+        "workers", sa.Column("key_names", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False)
+    )
     op.drop_constraint(op.f("uq_deployments_base_url_model"), "deployments")
     op.create_unique_constraint(
         op.f("uq_deployments_base_url_account_model"), "deployments", ["base_url", "account", "model"]
@@ -74,6 +77,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("workers", "key_names")
     op.drop_table("health_windows")
     op.drop_table("routes")
     op.drop_constraint(op.f("ck_deployments_stopped"), "deployments")

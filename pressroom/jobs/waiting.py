@@ -1,6 +1,6 @@
 """Why a queued job has not started: what the books know of it, in words, the strongest reason first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from models.job import PARKED_UNTIL
 from pressroom.jobs.budgets import BudgetRow, budgets_of
-from pressroom.jobs.workers import alive
+from pressroom.jobs.workers import alive, keys_known
 from pressroom.money.budgets import dollars
 
 _PARKED_UNTIL = datetime.fromisoformat(PARKED_UNTIL)
@@ -39,8 +39,8 @@ _PLACES = text(
 )
 
 COLUMNS = """
-    j.flow_id, d.account, d.paused_at IS NOT NULL AS deployment_paused, d.pause_reason AS deployment_reason,
-    d.retry_at AS deployment_retry_at,
+    j.flow_id, d.account, d.api_key_env, d.paused_at IS NOT NULL AS deployment_paused,
+    d.pause_reason AS deployment_reason, d.retry_at AS deployment_retry_at,
     p.paused_at IS NOT NULL AS pool_paused, p.pause_reason AS pool_reason, p.name AS pool, f.paused AS flow_paused,
     (SELECT o.paused_at IS NOT NULL FROM projects o WHERE o.id = j.project_id) AS project_paused,
     (SELECT b.paused_at IS NOT NULL FROM batches b WHERE b.id = j.batch_id) AS batch_paused,
@@ -53,6 +53,7 @@ JOINS = "JOIN pools p ON p.id = d.pool_id JOIN flows f ON f.id = j.flow_id"
 _TAKEN_OUT = (
     "flow_id",
     "account",
+    "api_key_env",
     "deployment_paused",
     "deployment_reason",
     "deployment_retry_at",
@@ -70,11 +71,15 @@ _TAKEN_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class _Queues:
-    """Whether anybody works, the places of jobs that are next in turn, and the budgets that hold some up, by id."""
+    """Whether anybody works, the places of jobs that are next in turn, and the budgets that hold some up, by id.
+
+    `keys` are the names of keys that workers have.
+    """
 
     workers: bool
     places: Mapping[UUID, int]
     budgets: Mapping[int, BudgetRow]
+    keys: Collection[str] = ()
 
 
 def with_reasons(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -110,7 +115,8 @@ def _read_queues(conn: Connection, queued: Sequence[Mapping[str, Any]]) -> _Queu
     bound = {"flows": flows, "jobs": [row["id"] for row in ready], "counted": COUNTED}
     places = {row.id: row.place for row in conn.execute(_PLACES, bound)} if ready else {}
     budgets = {id_: bool(row["is_sandbox"]) for row in queued if (id_ := _budget(row)) is not None}
-    return _Queues(bool(alive(conn)), places, {row.id: row for row in budgets_of(conn, budgets)})
+    known = keys_known(conn) if any(row["api_key_env"] for row in queued) else ()
+    return _Queues(bool(alive(conn)), places, {row.id: row for row in budgets_of(conn, budgets)}, known)
 
 
 def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
@@ -133,6 +139,8 @@ def _why(row: Mapping[str, Any], queues: _Queues) -> str | None:
         return f"retry after {row['error_code']}" if row["error_code"] else "its time has not come"
     if not queues.workers:
         return "no worker is running"
+    if row["api_key_env"] is not None and row["api_key_env"] not in queues.keys:
+        return f"no running worker has {row['api_key_env']} in its environment"
     if row["run_at"] is not None:
         return "its time has come"
     place = queues.places.get(row["id"])

@@ -1,5 +1,6 @@
 """Worker processes: registered at start, kept alive by a heartbeat, given up for good when it stops."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -21,6 +22,22 @@ def beat(conn: Connection, worker_id: UUID) -> bool:
     """Renew the heartbeat. False when this worker was given up: its leases are no longer its own."""
     query = text("UPDATE workers SET heartbeat_at = now() WHERE id = :id AND gave_up_at IS NULL")
     return conn.execute(query, {"id": worker_id}).rowcount == 1
+
+
+def tell_keys(conn: Connection, worker_id: UUID, environment: Mapping[str, str]) -> None:
+    """Write down which of the keys that deployments name this worker has; their names alone."""
+    names = conn.execute(text("SELECT DISTINCT api_key_env FROM deployments WHERE api_key_env IS NOT NULL ORDER BY 1"))
+    query = text("UPDATE workers SET key_names = :names WHERE id = :id AND key_names IS DISTINCT FROM :names")
+    conn.execute(query, {"id": worker_id, "names": [name for name in names.scalars() if environment.get(name)]})
+
+
+def keys_known(conn: Connection) -> set[str]:
+    """Names of keys that some living worker has."""
+    query = text(
+        "SELECT DISTINCT unnest(key_names) FROM workers WHERE stopped_at IS NULL AND gave_up_at IS NULL"
+        " AND heartbeat_at > now() - interval '30 seconds'"
+    )
+    return set(conn.execute(query).scalars())
 
 
 def cancels_asked(conn: Connection, worker_id: UUID) -> list[UUID]:

@@ -178,6 +178,9 @@ def test_an_endpoint_is_called_with_the_key_that_its_variable_holds(system: Syst
     alive = "SELECT max(heartbeat_at - started_at) > interval '1.5 seconds' FROM workers"
     system.wait_until("it has looked for jobs several times", lambda: bool(system.scalar(alive)), 30)
     assert system.counts("jobs", "state") == {"queued": 20}, "nobody has its key"
+    with system.engine.connect() as conn:
+        [job, *_] = queries.list_jobs(conn, Selection(DEFAULT_PROJECT_ID, batch_id=batch_id))
+    assert job.waiting_because == "no running worker has TEAM_C_KEY in its environment"
     assert without.stop() == 0
     system.base_environment = {**system.base_environment, "TEAM_C_KEY": "sandbox-c"}
     system.start_workers(1)
@@ -185,4 +188,5 @@ def test_an_endpoint_is_called_with_the_key_that_its_variable_holds(system: Syst
     system.wait_for_batch(batch_id, 60)
 
     assert answered(system) == {f"{MODEL}@c": 20}
+    assert system.scalar("SELECT max(array_to_string(key_names, ' ')) FROM workers") == "TEAM_C_KEY"
     assert system.scalar("SELECT count(*) FROM deployments WHERE to_jsonb(deployments)::text LIKE '%sandbox-c%'") == 0
