@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.context import load_settings, open_system
+from cli.option_groups import grouped
 from cli.options import Json, examples
 from cli.terminal import answer, answer_json, answer_table
 from cli.wording import shortened
@@ -63,6 +65,39 @@ def list_(
     answer_table(_COLUMNS, [_cells(listed) for listed in rows], right=_RIGHT)
 
 
+@dataclass(frozen=True)
+class PriceOptions:
+    """US dollars as typed, by column of the table."""
+
+    input_usd: Annotated[
+        str | None, typer.Option("--input", metavar=_USD, help="A million input tokens.", show_default=False)
+    ] = None
+    cached_input_usd: Annotated[
+        str | None,
+        typer.Option("--cached-input", metavar=_USD, help="A million cached input tokens. [default: as --input]"),
+    ] = None
+    cache_write_usd: Annotated[
+        str | None, typer.Option("--cache-write", metavar=_USD, help="A million tokens written to the cache.")
+    ] = None
+    output_usd: Annotated[
+        str | None, typer.Option("--output", metavar=_USD, help="A million output tokens, reasoning included.")
+    ] = None
+    image_input_usd: Annotated[
+        str | None, typer.Option("--image-input", metavar=_USD, help="A million tokens of pictures sent.")
+    ] = None
+    cached_image_input_usd: Annotated[
+        str | None, typer.Option("--cached-image-input", metavar=_USD, help="The same, cached.")
+    ] = None
+    image_output_usd: Annotated[
+        str | None, typer.Option("--image-output", metavar=_USD, help="A million tokens of pictures made.")
+    ] = None
+
+    def given(self) -> dict[str, str]:
+        """Those that were given."""
+        typed = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: amount for name, amount in typed.items() if amount is not None}
+
+
 @group.command(
     "set",
     epilog=examples(
@@ -71,32 +106,12 @@ def list_(
         "pressroom prices set my-painter --image 1024x1024=0.02 --image 1024x1024/high=0.08",
     ),
 )
-def set_(  # noqa: PLR0913  (one parameter an option)
+@grouped
+def set_(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As jobs ask for it.")],
     *,
-    input_usd: Annotated[
-        str | None, typer.Option("--input", metavar=_USD, help="A million input tokens.", show_default=False)
-    ] = None,
-    cached_input_usd: Annotated[
-        str | None,
-        typer.Option("--cached-input", metavar=_USD, help="A million cached input tokens. [default: as --input]"),
-    ] = None,
-    cache_write_usd: Annotated[
-        str | None, typer.Option("--cache-write", metavar=_USD, help="A million tokens written to the cache.")
-    ] = None,
-    output_usd: Annotated[
-        str | None, typer.Option("--output", metavar=_USD, help="A million output tokens, reasoning included.")
-    ] = None,
-    image_input_usd: Annotated[
-        str | None, typer.Option("--image-input", metavar=_USD, help="A million tokens of pictures sent.")
-    ] = None,
-    cached_image_input_usd: Annotated[
-        str | None, typer.Option("--cached-image-input", metavar=_USD, help="The same, cached.")
-    ] = None,
-    image_output_usd: Annotated[
-        str | None, typer.Option("--image-output", metavar=_USD, help="A million tokens of pictures made.")
-    ] = None,
+    usd: PriceOptions,
     image: Annotated[
         list[str] | None,
         typer.Option("--image", metavar="SIZE=USD", help="A picture: 1024x1024=0.02 or 1024x1024/high=0.08; repeat."),
@@ -119,22 +134,13 @@ def set_(  # noqa: PLR0913  (one parameter an option)
     from pressroom.money.operator_prices import ListedPrice, parse_change, set_price
     from pressroom.money.price_book import sync_catalog_prices
 
-    given = {
-        "input_usd": input_usd,
-        "cached_input_usd": cached_input_usd,
-        "cache_write_usd": cache_write_usd,
-        "output_usd": output_usd,
-        "image_input_usd": image_input_usd,
-        "cached_image_input_usd": cached_image_input_usd,
-        "image_output_usd": image_output_usd,
-    }
     today = datetime.now(UTC).date()
     change = parse_change(
         model,
         tier=tier,
         effective_from=_day("--from", from_) or today,
         source=source,
-        usd={name: typed for name, typed in given.items() if typed is not None},
+        usd=usd.given(),
         images=image or [],
     )
     with open_system(load_settings(ctx.obj), create=True) as system:

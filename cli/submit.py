@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from cli.option_groups import grouped
 from cli.options import InputFile, Json, Yes, examples, program
 from cli.terminal import answer, answer_json, say
 from cli.wording import count, usd
+
+if TYPE_CHECKING:
+    from pressroom.batches.ingest import IngestedBatch
 
 
 def add_to(app: typer.Typer) -> None:
@@ -76,15 +79,21 @@ def submit(
         with system.engine.connect() as conn:
             idle = not alive(conn)
             late = deadline_warning(conn, new.id) if options.deadline is not None else None
-    shown = show_id("batch", new.id)
     if idle:
         say(f"no worker runs: the jobs stay queued until `{program()} up` or `{program()} worker` does")
     if late is not None:
         say(late)
+    _show(new, is_sandbox=settings.uses_sandbox, as_json=as_json)
+
+
+def _show(new: IngestedBatch, *, is_sandbox: bool, as_json: bool) -> None:
+    from pressroom.ids import show_id
+
+    shown = show_id("batch", new.id)
     if as_json:
-        record = {"batch_id": shown, "total": new.total, "models": new.models, "sandbox": settings.uses_sandbox}
+        record = {"batch_id": shown, "total": new.total, "models": new.models, "sandbox": is_sandbox}
         answer_json({**record, "est_cost_usd": new.est_cost_usd, "expected_usd": new.expected_usd})
         return
-    label = "SANDBOX, nothing will be billed" if settings.uses_sandbox else f"{usd(new.est_cost_usd)} at most"
+    label = "SANDBOX, nothing will be billed" if is_sandbox else f"{usd(new.est_cost_usd)} at most"
     answer(f"{shown}: {count(new.total, 'job')}, about {usd(new.expected_usd)} ({label})")
     say(f"watch it with: {program()} batches show {shown}")

@@ -51,4 +51,4 @@ def survey(
     if not sieve.models:
         problem = Problem("file", "has no jobs in it", "Give at least one line", code="empty_file")
         raise InvalidInput([problem], source=path.name)
-    return estimate(sieve.tally, load_basis(conn, base_url, day, prices, limits))
+    return estimate(sieve.tally, load_basis(conn, base_url, day, prices, limits=limits))

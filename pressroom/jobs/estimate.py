@@ -155,7 +155,7 @@ class Basis:
 
 
 def load_basis(
-    conn: Connection, base_url: str, on: date, prices: PriceBook, limits: Mapping[str, PoolLimits] | None = None
+    conn: Connection, base_url: str, on: date, prices: PriceBook, *, limits: Mapping[str, PoolLimits] | None = None
 ) -> Basis:
     """What the database knows, which may be nothing yet."""
     rows = [row for row in list_deployments(conn) if row.base_url == base_url and not row.account]
