@@ -7,6 +7,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def _type_name(annotation: Any) -> str:
         str: "text",
         int: "whole number",
         float: "number",
+        Decimal: "number",
         bool: "true or false",
         Path: "path",
         SecretStr: "secret",
