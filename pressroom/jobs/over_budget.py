@@ -40,11 +40,11 @@ _PARK = text(
 _PARK_ALIKE = text(
     f"""
     WITH near AS MATERIALIZED (
-      SELECT id, batch_id, api_key_id, est_cost_usd FROM jobs
+      SELECT id, api_key_id, est_cost_usd FROM jobs
       WHERE flow_id = :flow AND state = 'queued' AND run_at IS NULL
       ORDER BY id LIMIT :limit
     ), alike AS MATERIALIZED (
-      SELECT id FROM jobs WHERE id IN (SELECT id FROM near WHERE :scope_id IN (batch_id, api_key_id)
+      SELECT id FROM jobs WHERE id IN (SELECT id FROM near WHERE api_key_id = :scope_id
         AND est_cost_usd > :left_usd AND id <> ALL(CAST(:granted AS uuid[])))
         AND state = 'queued' AND run_at IS NULL FOR NO KEY UPDATE SKIP LOCKED
     ), parked AS (

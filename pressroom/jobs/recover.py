@@ -155,7 +155,6 @@ def sweep(
         expire(conn)
     with engine.begin() as conn:
         post_overdue(conn, after_seconds=uncertain_seconds)
-    with engine.begin() as conn:
         wake_all(conn)
         wake_stakes(conn)
     with engine.begin() as conn:

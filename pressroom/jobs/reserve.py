@@ -13,12 +13,14 @@ from pressroom.money.budgets import Purse, Room
 
 _APPLYING = text(
     f"""
-    SELECT b.id, b.scope::text AS scope, b.scope_id, {STARTS_AT} AS starts_at, d.is_sandbox, w.id AS window_id
-    FROM budgets b JOIN deployments d ON d.id = :deployment
+    SELECT b.id, b.scope::text AS scope, b.scope_id, d.is_sandbox, w.id AS window_id
+    FROM (
+      SELECT * FROM budgets WHERE scope = 'installation'
+      UNION ALL SELECT * FROM budgets WHERE scope = 'project' AND scope_id = ANY(CAST(:projects AS uuid[]))
+      UNION ALL SELECT * FROM budgets WHERE scope = 'batch' AND scope_id = ANY(CAST(:batches AS uuid[]))
+      UNION ALL SELECT * FROM budgets WHERE scope = 'api_key' AND scope_id = ANY(CAST(:keys AS uuid[]))
+    ) b JOIN deployments d ON d.id = :deployment
       LEFT JOIN budget_windows w ON w.budget_id = b.id AND w.is_sandbox = d.is_sandbox AND w.starts_at = {STARTS_AT}
-    WHERE b.scope = 'installation' OR (b.scope = 'project' AND b.scope_id = ANY(CAST(:projects AS uuid[])))
-      OR (b.scope = 'batch' AND b.scope_id = ANY(CAST(:batches AS uuid[])))
-      OR (b.scope = 'api_key' AND b.scope_id = ANY(CAST(:keys AS uuid[])))
     ORDER BY b.id
     """  # noqa: S608
 )

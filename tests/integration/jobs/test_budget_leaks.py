@@ -1,12 +1,17 @@
-"""Every way out of a lease gives its money back, or says that it is in doubt: nothing leaks (LIMITER.md C.4)."""
+"""Every way out of a lease gives its money back, or says that it is in doubt: nothing leaks.
+
+The numbers are issues of a gateway that got it wrong, where reservations leaked until they could be switched off.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
+from pressroom.jobs import over_budget
 from pressroom.jobs.budgets import BudgetKey, resolve_uncertain, set_budget
 from pressroom.jobs.end_early import cancel, cancel_batch, expire
 from pressroom.jobs.holds import post_overdue
@@ -47,6 +52,7 @@ def _take_back(desk: Desk, jobs: list[LeasedJob]) -> None:
         assert take_back_jobs(conn, [(job.id, job.lease_id) for job in jobs]) == len(jobs)
 
 
+# LiteLLM #27639, #30460, #36926, #40050: leaked on error, cancel and timeout.
 @pytest.mark.parametrize("way_out", [_hand_back, _cancel, _cancel_batch, _expire, _take_back])
 def test_a_job_that_leaves_its_lease_uncalled_costs_nothing(
     desk: Desk, way_out: Callable[[Desk, list[LeasedJob]], None]
@@ -62,6 +68,7 @@ def test_a_job_that_leaves_its_lease_uncalled_costs_nothing(
     assert desk.faults() == {}
 
 
+# LiteLLM #27955: four leaked slots blocked a key for an hour.
 def test_a_lost_workers_money_is_void_before_the_call_and_uncertain_after_it(desk: Desk) -> None:
     put(desk, CAP)
     desk.submit(3)
@@ -91,6 +98,7 @@ def test_a_cancel_during_the_call_keeps_the_money_until_the_call_ends(desk: Desk
     assert figures(desk) == (COST_USD, 0)
 
 
+# LiteLLM #35569, #35570: settled twice, and after a reset.
 @pytest.mark.parametrize("kind", [success, refusal, retry, limited, unsent])
 def test_settling_twice_or_after_the_lease_was_lost_moves_money_once(desk: Desk, kind: Callable[..., object]) -> None:
     put(desk, CAP)
@@ -205,6 +213,7 @@ def test_a_new_budget_takes_in_what_is_on_its_way_in_doubt_and_spent(desk: Desk)
     assert desk.faults() == {}
 
 
+# LiteLLM #39309: a request that one limit refused still used up another.
 def test_a_refusal_by_any_budget_charges_none(desk: Desk) -> None:
     wide = put(desk, CAP, BudgetScope.INSTALLATION, None)
     batch = desk.submit(4)
@@ -216,4 +225,65 @@ def test_a_refusal_by_any_budget_charges_none(desk: Desk) -> None:
     assert figures(desk, wide) == figures(desk, narrow) == (0, 0)
     assert desk.scalar("SELECT count(*) FROM holds") == 0
     assert desk.scalar("SELECT max(vtime) FROM stakes") == 0, "nor is anybody charged for service"
+    assert desk.faults() == {}
+
+
+# LiteLLM #35422: an increment of zero skipped the check.
+def test_a_job_that_costs_nothing_waits_too_once_the_budget_is_overdrawn(desk: Desk) -> None:
+    put(desk, EST_USD)
+    jobs, attempts, worker = desk.run(1)
+    desk.submit(2)
+    desk.execute("UPDATE jobs SET est_cost_usd = 0 WHERE state = 'queued'")
+    desk.settle(success(jobs[0], attempts[jobs[0].id], cost_usd=EST_USD))
+    free = desk.take(worker)
+    assert len(free) == 2, "nothing left is enough for nothing"
+    running = desk.start(free, worker)
+    desk.settle(*[success(job, running[job.id], cost_usd=COST_USD) for job in free])
+    assert figures(desk) == (EST_USD + 2 * COST_USD, 0)
+
+    desk.submit(1)
+    desk.execute("UPDATE jobs SET est_cost_usd = 0 WHERE state = 'queued'")
+    assert desk.take(worker) == []
+    assert desk.faults() == {}
+
+
+def test_near_the_cap_flows_are_let_go_in_waves(desk: Desk) -> None:
+    put(desk, 20 * EST_USD)
+    jobs, attempts, worker = desk.run(30)
+    assert len(jobs) == 20
+    ends = [success(job, attempts[job.id], cost_usd=Decimal("0.0001")) for job in jobs]
+
+    for ended in ends[:4]:
+        desk.settle(ended)
+        assert desk.take(worker) == []
+    desk.settle(ends[4])
+    assert len(desk.take(worker)) == 4, "a quarter of what is out has come back"
+
+    desk.settle(ends[5])
+    assert desk.take(worker) == []
+    desk.sweep()
+    assert len(desk.take(worker)) == 1, "the sweep waits for no wave"
+    assert desk.faults() == {}
+
+
+def test_many_jobs_of_a_used_up_key_are_parked_in_steps_and_others_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(over_budget, "_PARK_AT_ONCE", 10)
+    desk.policy = replace(desk.policy, unlimited_ahead_jobs=4)
+    mine = desk.submit(30)
+    key = mine
+    desk.execute("UPDATE jobs SET api_key_id = :key WHERE line_no < 27", key=key)
+    budget = put(desk, EST_USD, BudgetScope.API_KEY, key)
+    worker, got = desk.worker(), list[LeasedJob]()
+    for _ in range(8):
+        got += desk.take(worker)
+        desk.sweep()
+
+    assert len(got) == 1 + 3
+    assert window(desk, budget).waiting_jobs == 26
+    assert desk.faults() == {}
+    put(desk, 100 * EST_USD, BudgetScope.API_KEY, key)
+    desk.policy = replace(desk.policy, unlimited_ahead_jobs=400)
+    assert len(desk.take(worker)) == 26
     assert desk.faults() == {}

@@ -66,6 +66,7 @@ class Honest(Worker):
         return EST_USD * Decimal(self.rng.choice(["1", "0.1", "0.01"]))
 
 
+# Checked before the call and added after it, 64 calls spent $4.006 of $1.00 (LiteLLM #18730, #34732).
 @pytest.mark.parametrize("scope", list(BudgetScope))
 def test_concurrent_dispatchers_never_exceed_a_cap(desk: Desk, database_url: str, scope: BudgetScope) -> None:
     desk.engine = create_engine(database_url, pool_size=12)
@@ -160,6 +161,7 @@ def test_careless_workers_changing_caps_cancels_and_losses_at_once(desk: Desk, d
     desk.engine.dispose()
 
 
+# LiteLLM #34732, #40095: the first requests of a new budget went unreserved.
 def test_the_first_use_of_a_new_period_by_many_opens_one_window(desk: Desk, database_url: str) -> None:
     desk.engine = create_engine(database_url, pool_size=12)
     for model in ("gpt-4o-mini", "gpt-4o", "dall-e-2", "gpt-4o-mini-2024-07-18"):
