@@ -1,112 +1,51 @@
 """The limiter's arithmetic in plain Python: what tick.lua does, decided step by step on values.
 
 The script is what runs; this is what can be reasoned about. A property test drives both with the same random
-sequences and requires the same answers, and the guarantees in docs/limiter.md are tested on both. Times are seconds
-since the state was made. Leases of workers are the script's business: here `in_flight` and `workers` are given.
+sequences and requires the same answers, and the guarantees in docs/limiter.md are tested on both. bucket.py, flow.py
+and spend.py are its parts, named like those of the script. Times are seconds since the state was made. Leases of
+workers are the script's business: here `in_flight` and `workers` are given.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pressroom.limits.bucket import DAY_MARGIN_SECONDS, Announced, Bucket, Told
 from pressroom.limits.costs import Cost
+from pressroom.limits.flow import Flow
 from pressroom.limits.headers import Quota, QuotaHeaders
-from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
+from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, DIMENSIONS, PoolLimits
+from pressroom.limits.rate_limit_text import StatedLimit
+from pressroom.limits.spend import RECENT_SECONDS, Spending, calls_per_second, until_it_fits
 
-SMOOTH_SECONDS = 4.0
 CUT, RECOVER, FACTOR_MIN = 0.995, 0.00025, 0.3
 QUIET_SECONDS = 30.0
 REST_SECONDS = 0.05
 COLD_SECONDS = 30.0
+CONCURRENCY_POLL_SECONDS = 0.1
 RETRY_AFTER_MAX_SECONDS = 600.0
 START_CREDIT_SECONDS = 0.05
-DAY_SECONDS = 86400.0
-DAY_MARGIN_SECONDS = 1.0
-_UNIT = {"rpm": 0, "tpm": 1, "ipm": 2, "rpd": 0, "tpd": 1}
+_Units = tuple[float, float, float]
 
 
-@dataclass(slots=True)
-class Bucket:
-    """One dimension: when its bucket would be empty of work (`arrival`), and what is still to be worked off."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A call's start time, and the units the pool had charged before it."""
 
-    name: str
-    setting: float | None = None
-    learned: float | None = None
-    default: float | None = None
-    rate: float | None = None
-    burst: float = 0.0
-    arrival: float = 0.0
-    debt: float = 0.0
-    factor: float = 1.0
-    zeros: float = 0.0
+    at: float
+    before: _Units = (0.0, 0.0, 0.0)
 
-    @property
-    def unit(self) -> int:
-        """Index into a cost's units."""
-        return _UNIT[self.name]
 
-    @property
-    def period(self) -> float:
-        """Seconds the limit is counted over."""
-        return DIMENSIONS[self.name]
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a 429 said besides its Retry-After: the unit it named, and the rest as in messages.Rejected."""
 
-    @property
-    def daily(self) -> bool:
-        """Whether the whole day's bucket may be used at once."""
-        return self.period == DAY_SECONDS
-
-    def choose_rate(self, now: float) -> None:
-        """Setting, else learned from headers, else default; work on its way keeps its units."""
-        old, new = self.rate, next((r for r in (self.setting, self.learned, self.default) if r is not None), None)
-        if new == old:
-            return
-        self.rate = new
-        if new is None:
-            return
-        if old is None:
-            self.arrival, self.debt, self.factor, self.zeros = now, 0.0, 1.0, 0.0
-        elif self.arrival > now:
-            self.arrival = now + (self.arrival - now) * old / new
-
-    def owe(self, units: float, now: float) -> None:
-        """Take note of units used beyond (or, negative, below) what was charged."""
-        assert self.rate is not None
-        if self.daily:
-            self.arrival = max(self.arrival, now) + units / self.rate
-            return
-        debt, most = self.debt + units, SMOOTH_SECONDS * self.rate
-        if debt > most:
-            self.arrival = max(self.arrival, now) + (debt - most) / self.rate
-            debt = most
-        elif debt < -most:
-            self.arrival = self.arrival + (debt + most) / self.rate
-            debt = -most
-        self.debt = debt
-
-    def capped(self, units: float) -> float:
-        """No call is charged more than a whole period: it could otherwise never be served."""
-        assert self.rate is not None
-        return min(units, self.rate * self.period)
-
-    def need(self, units: float) -> float:
-        """What a call must wait for; negative: only debt, left by calls whose claimed zero was not one."""
-        need = self.capped(units)
-        if need == 0 and self.zeros > 0 and self.debt > 0:
-            return -min(self.debt, self.zeros)
-        return need
-
-    def charge(self, need: float, *, start: float, effective_rate: float) -> None:
-        """Take `need` units from `start` on, and some of the debt with them."""
-        assert self.rate is not None
-        units, extra = abs(need), 0.0
-        if need < 0:
-            self.debt -= units
-        elif self.debt != 0:
-            share = self.debt * min(1.0, units / (self.rate * SMOOTH_SECONDS))
-            extra = max(-0.3 * units, min(0.5 * units, share))
-            self.debt -= extra
-        self.arrival = max(self.arrival, start) + (units + extra) / effective_rate
+    unit: int | None = None
+    headers: QuotaHeaders | None = None
+    slow_down: bool = False
+    stated: StatedLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +58,7 @@ class Decision:
 
 @dataclass(slots=True)
 class Pool:
-    """A pool's state and everything that happens to it."""
+    """A pool's state and everything that happens to it. One tick: advance, settle and reject, then acquire."""
 
     buckets: list[Bucket]
     concurrency: int = 0
@@ -129,12 +68,20 @@ class Pool:
     spacing: float = 0.0
     last_cut: float = -1.0
     cold_since: float | None = None
+    burst_seconds: float = DEFAULT_BURST_SECONDS
+    charged: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     seen: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
+    flow: Flow = field(default_factory=Flow)
+    in_flight: int = 0
+    calls: float = 1.0
+    newest_told: float | None = None
 
     @classmethod
     def start(cls, limits: PoolLimits, *, lost: bool = False, day_used: Cost | None = None) -> Pool:
         """A new pool: full rate and no stored burst; after lost state half the rate."""
         pool = cls([Bucket(name) for name in DIMENSIONS], cold_since=0.0 if lost else None)
+        pool.spending.burst = limits.learned_burst_seconds
         pool.set_limits(limits)
         used = (day_used or Cost(0)).units()
         for bucket in pool.active():
@@ -153,97 +100,176 @@ class Pool:
         """Use these limits from `now` on."""
         now = max(self.now, now)
         setting, default = limits.per_second(source="setting"), limits.per_second(source="default")
-        self.concurrency = limits.concurrency or 0
+        self.concurrency, self.burst_seconds = limits.concurrency or 0, limits.burst_seconds
+        self.spending.share, self.spending.fixed = limits.max_share, limits.burst_seconds != DEFAULT_BURST_SECONDS
+        self._choose_burst()
         for bucket in self.buckets:
             bucket.setting, bucket.default = setting.get(bucket.name), default.get(bucket.name)
-            bucket.burst = bucket.period - DAY_MARGIN_SECONDS if bucket.daily else limits.burst_seconds
-            bucket.choose_rate(now)
+            bucket.stated = None
+            bucket.choose_rate(now, limits.max_share)
 
-    def advance(self, now: float) -> None:
-        """Move to `now`; a clock that stepped back stands still instead."""
+    def _choose_burst(self) -> None:
+        burst, learned = self.burst_seconds, self.spending.burst
+        if learned is not None:
+            burst = min(burst, learned) if self.spending.fixed else learned
+        for bucket in self.buckets:
+            bucket.burst = bucket.period - DAY_MARGIN_SECONDS if bucket.daily else burst
+
+    def advance(self, now: float, *, in_flight: int = 0) -> None:
+        """A tick begins at `now`; a clock that stepped back stands still instead."""
         now = max(self.now, now)
-        recovered = RECOVER * (now - self.now) * max(1.0, (now - self.last_cut) / QUIET_SECONDS)
-        for bucket in self.active():
+        elapsed, self.now, self.in_flight, self.newest_told = now - self.now, now, in_flight, None
+        active = self.active()
+        for bucket in active:
+            if bucket.announced is not None:
+                bucket.announced.refill(now, elapsed)
+        self.spending.pass_time(active, elapsed)
+        recovered = RECOVER * elapsed * max(1.0, (now - self.last_cut) / QUIET_SECONDS)
+        for bucket in active:
             bucket.factor = min(1.0, bucket.factor + recovered)
-        self.now = now
+            bucket.recent = bucket.recent * math.exp(-elapsed / RECENT_SECONDS)
+        self.calls = calls_per_second(active)
+        self.flow.choose_width(self.calls)
 
-    def settle(self, estimate: Cost, actual: Cost, headers: QuotaHeaders | None = None) -> None:
-        """A call of this state ended; learn from its headers, remember the difference."""
-        self.observe(headers)
-        for bucket in self.active():
-            expected, used = (bucket.capped(cost.units()[bucket.unit]) for cost in (estimate, actual))
-            if expected == 0:
-                bucket.zeros = bucket.zeros + 0.1 * (used - bucket.zeros)
-                if bucket.zeros < 0.5:
-                    bucket.zeros = 0.0
-            if used != expected:
-                bucket.owe(used - expected, self.now)
-
-    def reject(
-        self, estimate: Cost, retry_after: float, unit: int | None = None, headers: QuotaHeaders | None = None
+    def settle(
+        self, estimate: Cost, actual: Cost, headers: QuotaHeaders | None = None, sent: Sent | None = None
     ) -> None:
-        """A call was answered 429 (`unit`: the dimension named), or with `retry_after` 0 its slot was not used."""
-        self.observe(headers)
+        """A call of this state ended; learn from its headers, remember the difference."""
+        self.observe(headers, taken=actual.units(), sent=sent)
+        for unit, (expected, used) in enumerate(zip(estimate.units(), actual.units(), strict=True)):
+            if used != expected:
+                self._account(unit, used - expected)
         for bucket in self.active():
-            if retry_after == 0 or bucket.unit != 0:
+            bucket.settle(estimate.units()[bucket.unit], actual.units()[bucket.unit], self.now)
+
+    def reject(self, estimate: Cost, retry_after: float, why: Refused | None = None, sent: Sent | None = None) -> None:
+        """A call was answered 429, or with `retry_after` 0 its slot was not used."""
+        why = why or Refused()
+        self.observe(why.headers, taken=(0.0, 0.0, 0.0), sent=sent)
+        refused = retry_after > 0
+        for unit, units in enumerate(estimate.units()):
+            if units != 0 and not (refused and unit == 0):
+                self._account(unit, -units)
+        for bucket in self.active():
+            if not refused or bucket.unit != 0:
                 units = bucket.capped(estimate.units()[bucket.unit])
                 if units > 0:
                     bucket.owe(-units, self.now)
-        if retry_after > 0:
-            self._penalize(retry_after, unit)
+        if refused:
+            self._penalize(retry_after, why)
 
-    def _penalize(self, retry_after: float, unit: int | None) -> None:
+    def _account(self, unit: int, units: float) -> None:
+        self.charged[unit] += units
+        for bucket in self.active():
+            if bucket.unit == unit and bucket.announced is not None and bucket.announced.level is not None:
+                bucket.announced.level -= units
+
+    def _penalize(self, retry_after: float, why: Refused) -> None:
         until = self.now + min(retry_after, RETRY_AFTER_MAX_SECONDS)
-        whole_pool, cut = unit is None or unit == 0, self.now - self.last_cut > 1
+        whole_pool, cut = why.unit in (None, 0), self.now - self.last_cut > 1
+        if why.stated is not None:
+            self._believe(why.stated)
+        rest = 0.0
+        if why.slow_down:
+            self.spending.hold_ramp(self.active(), self.now)
+        else:
+            rest, empty = self.spending.explain(
+                self.active(), why.unit, why.headers, in_flight=self.in_flight, now=self.now
+            )
+            self._choose_burst()
+            if empty and cut:
+                self.spending.extra_seconds = min(3.0, self.spending.extra_seconds + 0.25)
         if whole_pool:
             self.pause = max(self.pause, until)
         for bucket in self.active():
-            named = unit is None or bucket.unit == unit
+            named = why.unit is None or bucket.unit == why.unit
             if not bucket.daily and (whole_pool or named):
-                bucket.arrival = max(bucket.arrival, until + bucket.burst)
+                bucket.arrival = max(bucket.arrival, until + bucket.burst) + rest
             if not bucket.daily and cut and named:
                 bucket.factor = max(FACTOR_MIN, bucket.factor * CUT)
                 bucket.arrival += REST_SECONDS
         if cut:
             self.last_cut = self.now
 
-    def observe(self, headers: QuotaHeaders | None) -> None:
-        """Learn limits; a header that shows room ends the slow start."""
+    def observe(
+        self, headers: QuotaHeaders | None, *, taken: _Units = (0.0, 0.0, 0.0), sent: Sent | None = None
+    ) -> None:
+        """Learn limits and level; a header that shows room ends the slow start."""
         if not headers:
             return
-        quotas = (headers.requests, headers.tokens, headers.images)
+        quotas = headers.units()
+        first = sent is not None and sent.at >= self.spending.spell and not self.spending.fresh
+        weight = 1.0 if first else max(0.02, min(0.3, 2 / self.calls))
         for unit, quota in enumerate(quotas):
             if quota is not None:
                 self._learn(unit, quota)
+        if sent is not None:
+            self._follow(quotas, taken, sent, weight=weight)
         if all(quota.remaining >= 0.1 * quota.limit for quota in quotas if quota is not None):
             self.cold_since = None
+
+    def _follow(self, quotas: Sequence[Quota | None], taken: _Units, sent: Sent, *, weight: float) -> None:
+        levels: dict[int, tuple[float, float]] = {}
+        for bucket in self.active():
+            unit, quota = bucket.unit, quotas[bucket.unit]
+            if quota is None:
+                continue
+            level, since = quota.remaining + taken[unit], self.charged[unit] - sent.before[unit]
+            if bucket.announced is not None and bucket.announced.limit == quota.limit:
+                bucket.correct(Told(level, since, sent.at, weight), in_flight=self.in_flight, now=self.now)
+                assert bucket.announced.highest is not None
+                if bucket.announced.highest - level >= 2 * bucket.announced.rate:
+                    self.spending.proven = True
+                levels[unit] = (level, sent.before[unit])
+                self.spending.fresh = self.spending.fresh or sent.at >= self.spending.spell
+                self.newest_told = sent.at if self.newest_told is None else max(self.newest_told, sent.at)
+            elif bucket.daily and (quota.window_seconds() or 0) > 3600:
+                bucket.correct_day(quota.limit - level, since, sent.at)
+        if levels:
+            self.flow.gather(sent.at, levels)
 
     def _learn(self, unit: int, quota: Quota) -> None:
         window, used = quota.window_seconds(), quota.limit - quota.remaining
         if not window:
             return
-        before = self.seen.get(unit)
+        before, rate = self.seen.get(unit), quota.limit / window
         self.seen[unit] = (quota.limit, window, used)
-        if before is None or before[0] != quota.limit or abs(before[1] - window) > 0.02 * window:
-            return
-        if window != 60 and abs(before[2] - used) < 0.05 * max(before[2], used):
-            return
+        agreed = before is not None and before[0] == quota.limit and _near(before[1], window)
+        if before is not None and window != 60:
+            agreed = agreed and abs(before[2] - used) >= 0.05 * max(before[2], used)
         for bucket in self.buckets:
-            if bucket.unit == unit and bucket.daily == (window > 3600):
-                bucket.learned = quota.limit / window
-                bucket.choose_rate(self.now)
-                if bucket.daily and bucket.rate is not None:
-                    bucket.arrival = max(bucket.arrival, self.now + used / bucket.rate)
+            if bucket.unit != unit or bucket.daily != (window > 3600):
+                continue
+            expected = next((r for r in (bucket.setting, bucket.learned, bucket.default) if r is not None), None)
+            if agreed:
+                if bucket.learned != rate:
+                    bucket.learned, bucket.stated = rate, None
+                bucket.choose_rate(self.now, self.spending.share)
+            confirms = bucket.announced is None and expected is not None and _near(rate, expected)
+            if not bucket.daily and (agreed or confirms):
+                self._announce(bucket, quota.limit, rate)
 
-    def acquire(self, costs: Sequence[Cost], *, in_flight: int = 0, workers: int = 1) -> Decision:
+    def _announce(self, bucket: Bucket, limit: float, rate: float) -> None:
+        known = bucket.announced
+        if known is None or known.limit != limit or known.rate != rate:
+            bucket.announced = Announced(limit, rate)
+            self.flow.forget()
+
+    def _believe(self, stated: StatedLimit) -> None:
+        for bucket in self.buckets:
+            if bucket.name == stated.dimension and bucket.unit not in self.seen:
+                bucket.learned = bucket.stated = stated.limit / bucket.period
+                bucket.choose_rate(self.now, self.spending.share)
+
+    def acquire(self, costs: Sequence[Cost], *, workers: int = 1) -> Decision:
         """Start times relative to now for as many of `costs`, in order, as fit; what is refused costs nothing."""
+        rates = self._effective_rates(asked=bool(costs))
         kmin = max(1.0, min(4.0, 2 / max(self.spacing, 0.001)))
         horizon = max(0.5, 2 * kmin * self.spacing)
-        rates = self._effective_rates()
         slots: list[float] = []
         for cost in costs:
-            if self.concurrency > 0 and in_flight + len(slots) + 1 > self.concurrency:
-                return Decision(slots, 0.1)
+            if self.concurrency > 0 and self.in_flight + len(slots) + 1 > self.concurrency:
+                return Decision(slots, CONCURRENCY_POLL_SECONDS)
             needs = [bucket.need(cost.units()[bucket.unit]) for bucket, _ in rates]
             slot, spacing = self._earliest(rates, needs)
             if slot > self.now + horizon:
@@ -251,17 +277,30 @@ class Pool:
                 self.poll = min(max(self.poll, opens) + gap, opens + workers * gap)
                 wait = min(self.poll, slot) - self.now
                 return Decision(slots, max(0.005, min(wait, max(2.0, horizon / 4))))
-            self._charge(rates, needs, spacing)
+            self._charge(rates, needs, slot=slot, spacing=spacing, cost=cost)
             slots.append(slot - self.now)
         return Decision(slots, 0.0)
 
-    def _effective_rates(self) -> list[tuple[Bucket, float]]:
+    def _effective_rates(self, *, asked: bool) -> list[tuple[Bucket, float]]:
+        spending, active = self.spending, self.active()
+        self.flow.store()
+        self.flow.balance(active)
+        if asked:
+            spending.begin_spell(self.buckets, spacing=self.spacing, now=self.now)
+        spending.speed_up(self.calls, self.newest_told, self.now)
+        if spending.grow(active, last_cut=self.last_cut, now=self.now):
+            self._choose_burst()
         warm = 1.0
         if self.cold_since is not None:
             warm = min(1.0, 0.5 + 0.5 * (self.now - self.cold_since) / COLD_SECONDS)
             if warm == 1:
                 self.cold_since = None
-        return [(b, b.rate if b.daily else b.rate * b.factor * warm) for b in self.buckets if b.rate is not None]
+        rates: list[tuple[Bucket, float]] = []
+        for bucket in active:
+            assert bucket.rate is not None
+            paced = spending.pace(bucket, warm=warm, in_flight=self.in_flight, now=self.now)
+            rates.append((bucket, bucket.rate if bucket.daily else paced))
+        return rates
 
     def _earliest(self, rates: Sequence[tuple[Bucket, float]], needs: Sequence[float]) -> tuple[float, float]:
         slot, spacing = max(self.now, self.pause), 0.0
@@ -269,13 +308,24 @@ class Pool:
             if need != 0:
                 seconds = abs(need) / rate
                 slot = max(slot, bucket.arrival - max(0.0, bucket.burst - seconds))
+                slot = max(slot, self.now + until_it_fits(bucket, need, self.in_flight))
                 if not bucket.daily:
                     spacing = max(spacing, seconds)
         return slot, spacing
 
-    def _charge(self, rates: Sequence[tuple[Bucket, float]], needs: Sequence[float], spacing: float) -> None:
+    def _charge(
+        self, rates: Sequence[tuple[Bucket, float]], needs: Sequence[float], *, slot: float, spacing: float, cost: Cost
+    ) -> None:
         start = max(self.now, self.pause)
         for (bucket, rate), need in zip(rates, needs, strict=True):
             if need != 0:
                 bucket.charge(need, start=start, effective_rate=rate)
+        for unit, units in enumerate(cost.units()):
+            if units != 0:
+                self._account(unit, units)
+        self.spending.last_slot, self.spending.last_grant = max(self.spending.last_slot, slot), self.now
         self.spacing = spacing if self.spacing == 0 else self.spacing + 0.05 * (spacing - self.spacing)
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= 0.02 * b

@@ -78,14 +78,18 @@ class QuotaHeaders:
     images: Quota | None = None
 
     def __bool__(self) -> bool:
-        return any((self.requests, self.tokens, self.images))
+        return any(self.units())
+
+    def units(self) -> tuple[Quota | None, Quota | None, Quota | None]:
+        """In the order of a cost's units."""
+        return (self.requests, self.tokens, self.images)
 
 
 def parse_headers(headers: Mapping[str, str]) -> QuotaHeaders | None:
     """Read `x-ratelimit-{limit,remaining,reset}-{requests,tokens,images}`; None when there are none.
 
-    A project's own token limit counts instead of the organization's when it is the lower one. Malformed values are
-    treated as absent: they are the provider's, and a call that succeeded must not fail over them.
+    A project's own token limit counts with the organization's: the lower limit, and the fewer tokens left. Malformed
+    values are treated as absent: they are the provider's, and a call that succeeded must not fail over them.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     tokens = _tighter(_quota(lower, "tokens"), _quota(lower, "project-tokens"))
@@ -103,9 +107,15 @@ def _quota(headers: Mapping[str, str], kind: str) -> Quota | None:
 
 
 def _tighter(organization: Quota | None, project: Quota | None) -> Quota | None:
+    """Both buckets hold every call: the smaller limit, and of it what the emptier of the two has left."""
     if organization is None or project is None:
         return organization or project
-    return project if project.limit < organization.limit else organization
+    small, large = (project, organization) if project.limit < organization.limit else (organization, project)
+    if large.remaining >= small.remaining:
+        return small
+    window = small.window_seconds()
+    used = small.limit - large.remaining
+    return Quota(small.limit, large.remaining, None if window is None else used * window / small.limit)
 
 
 def _number(text: str | None) -> float | None:

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pressroom.limits.costs import Cost
-from pressroom.limits.gcra import DAY_SECONDS, SMOOTH_SECONDS, Pool
+from pressroom.limits.bucket import DAY_SECONDS, SMOOTH_SECONDS
+from pressroom.limits.gcra import Pool
 from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.pool_limits import PoolLimits
 
@@ -141,8 +142,8 @@ def test_what_one_dimension_refuses_no_dimension_is_charged(rpm: float, ipm: flo
     twin.acquire(costs[:granted])
     assert pool.buckets == twin.buckets
     before = copy.deepcopy(pool.buckets)
-    pool.concurrency = 1
-    assert pool.acquire(costs, in_flight=1).slots == []
+    pool.concurrency = pool.in_flight = 1
+    assert pool.acquire(costs).slots == []
     assert pool.buckets == before
 
 

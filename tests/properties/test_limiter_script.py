@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import pytest
@@ -12,12 +12,13 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pressroom.limits.commands import Keys, TickReply, TickRequest, init_steps, set_limits_steps, tick_steps
+from pressroom.limits.commands import Keys, Slot, TickReply, TickRequest, init_steps, set_limits_steps, tick_steps
 from pressroom.limits.costs import Cost
-from pressroom.limits.gcra import Pool
+from pressroom.limits.gcra import Pool, Refused, Sent
 from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.messages import Dimension, Rejected, Settled
 from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
+from pressroom.limits.rate_limit_text import StatedLimit
 from pressroom.limits.scripts import drive, script
 
 START_US = 1_790_000_000_000_000
@@ -34,7 +35,9 @@ limits = st.builds(
     rpd=st.none() | st.sampled_from([3, 200, 10_000]),
     tpd=st.none() | st.sampled_from([5000, 1e9]),
     concurrency=st.none() | st.integers(1, 40),
-    burst_seconds=st.sampled_from([0, 0.05, 2.0]),
+    burst_seconds=st.sampled_from([0, 0.05, 0.05, 2.0]),
+    learned_burst_seconds=st.none() | st.sampled_from([0.04, 0.7]),
+    max_share=st.sampled_from([1.0, 1.0, 0.6]),
     defaults=st.frozensets(st.sampled_from(["rpm", "tpm", "rpd"])),
 )
 quotas = st.builds(
@@ -44,6 +47,29 @@ quotas = st.builds(
     st.sampled_from([10.0, 60.0, 86400.0]),
 )
 headers = st.none() | st.builds(QuotaHeaders, requests=st.none() | quotas, tokens=st.none() | quotas)
+ages = st.sampled_from([0.0, 0.4, 3.0, 30.0])
+shares = st.sampled_from([1.0, 0.999, 0.8])
+stated = st.none() | st.builds(StatedLimit, st.sampled_from(["rpm", "ipm", "tpd"]), st.sampled_from([5.0, 700.0]))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that ended: when it had started, and which share of all that is charged now had been charged before."""
+
+    age: float
+    share: float
+
+    def sent(self, now_us: int, charged: list[float]) -> Slot:
+        before = [units * self.share for units in charged]
+        return Slot("", max(START_US, now_us - round(self.age * 1e6)), (before[0], before[1], before[2]))
+
+
+calls = st.builds(Call, ages, shares)
+
+
+settled = st.builds(Settled, st.just(""), costs, costs, headers)
+waits, units = st.sampled_from([0.0, 0.3, 20.0, 5000.0]), st.none() | st.sampled_from(UNITS)
+rejected = st.builds(Rejected, st.just(""), costs, waits, units, headers, st.booleans(), stated)
 
 
 @dataclass
@@ -51,8 +77,8 @@ class Tick:
     """One random tick: time passed (the clock may step back), reports, calls asked for."""
 
     passed_us: int
-    settled: list[tuple[Cost, Cost, QuotaHeaders | None]]
-    rejected: list[tuple[Cost, float, Dimension | None, QuotaHeaders | None]]
+    settled: list[tuple[Call, Settled]]
+    rejected: list[tuple[Call, Rejected]]
     acquire: list[Cost]
     held: int
 
@@ -60,11 +86,8 @@ class Tick:
 ticks = st.builds(
     Tick,
     st.sampled_from([0, 1, 5_000, 400_000, 1_500_000, 40_000_000, -2_000_000]),
-    st.lists(st.tuples(costs, costs, headers), max_size=4),
-    st.lists(
-        st.tuples(costs, st.sampled_from([0.0, 0.3, 20.0, 5000.0]), st.none() | st.sampled_from(UNITS), headers),
-        max_size=2,
-    ),
+    st.lists(st.tuples(calls, settled), max_size=12),
+    st.lists(st.tuples(calls, rejected), max_size=2),
     st.lists(costs, max_size=12),
     st.integers(0, 30),
 )
@@ -94,25 +117,32 @@ class Both:
 
     def tick(self, tick: Tick) -> None:
         self.clock_us += tick.passed_us
-        reply = self._script(tick)
-        self.pool.advance((self.clock_us - START_US) / 1e6)
-        for estimate, actual, seen in tick.settled:
-            self.pool.settle(estimate, actual, seen)
-        for estimate, retry_after, dimension, seen in tick.rejected:
-            unit = None if dimension is None else UNITS.index(dimension)
-            self.pool.reject(estimate, retry_after, unit, seen)
-        decision = self.pool.acquire(tick.acquire, in_flight=tick.held)
+        charged = list(self.pool.charged)
+        calls = [call for call, _ in tick.settled] + [call for call, _ in tick.rejected]
+        slots = [call.sent(self.clock_us, charged) for call in calls]
+        reply = self._script(tick, slots)
+        self.pool.advance((self.clock_us - START_US) / 1e6, in_flight=tick.held)
+        sents = iter([Sent((slot.at_us - START_US) / 1e6, slot.before) for slot in slots])
+        for _, one in tick.settled:
+            self.pool.settle(one.estimate, one.actual, one.headers, next(sents))
+        for _, no in tick.rejected:
+            unit = None if no.dimension is None else UNITS.index(no.dimension)
+            self.pool.reject(
+                no.estimate, no.retry_after, Refused(unit, no.headers, no.slow_down, no.stated), next(sents)
+            )
+        decision = self.pool.acquire(tick.acquire)
         assert len(reply.slots) == len(decision.slots)
         assert all(_same(a, b) for a, b in zip(reply.slots, decision.slots, strict=True))
         assert _same(reply.poll_after, decision.poll_after)
         assert _same(reply.paused_for, max(0.0, self.pool.pause - self.pool.now))
 
-    def _script(self, tick: Tick) -> TickReply:
+    def _script(self, tick: Tick, slots: list[Slot]) -> TickReply:
+        at = iter([replace(slot, epoch=self.epoch) for slot in slots])
         request = TickRequest(
             worker="w",
             held=tick.held,
-            settled=[(next(self.sequence), self.epoch, Settled("", *rest)) for rest in tick.settled],
-            rejected=[(next(self.sequence), self.epoch, Rejected("", *rest)) for rest in tick.rejected],
+            settled=[(next(self.sequence), next(at), one) for _, one in tick.settled],
+            rejected=[(next(self.sequence), next(at), no) for _, no in tick.rejected],
             acquire=tick.acquire,
         )
         reply = drive(tick_steps(self.keys, request, str(self.clock_us)), self.client.execute_command)
@@ -120,16 +150,33 @@ class Both:
         return reply
 
     def compare(self) -> None:
+        stored = {name: str(value) for name, value in self.client.hgetall(self.keys.state).items()}
+        for name, value in self._expected().items():
+            if value is None:
+                assert name not in stored, name
+            else:
+                assert math.isclose(float(stored[name]), value, rel_tol=1e-9, abs_tol=1e-6), name
+
+    def _expected(self) -> dict[str, float | None]:
+        spending = self.pool.spending
+        expected: dict[str, float | None] = {"lT": spending.burst, "m": spending.speed, "rx": spending.extra_seconds}
+        expected |= {f"a{unit + 1}": units for unit, units in enumerate(self.pool.charged)}
         for bucket in self.pool.buckets:
-            expected = {"R": bucket.rate, "lR": bucket.learned}
+            fields: dict[str, float | None] = {"R": bucket.rate, "lR": bucket.learned, "xR": bucket.stated}
             if bucket.rate is not None:
-                expected |= {"t": bucket.arrival, "b": bucket.debt, "g": bucket.factor, "z": bucket.zeros}
-            for letter, value in expected.items():
-                stored = self.client.hget(self.keys.state, f"{letter}:{bucket.name}")
-                if value is None:
-                    assert stored is None, (letter, bucket.name)
-                else:
-                    assert math.isclose(float(str(stored)), value, rel_tol=1e-9, abs_tol=1e-6), (letter, bucket.name)
+                fields |= {
+                    "t": bucket.arrival,
+                    "b": bucket.debt,
+                    "g": bucket.factor,
+                    "z": bucket.zeros,
+                    "T": bucket.burst,
+                }
+                fields |= {"c": bucket.mean_cost, "e": bucket.mean_error, "w": bucket.deviation, "rc": bucket.ramp}
+            if (seen := bucket.announced) is not None:
+                fields |= {"C": seen.limit, "Q": seen.rate, "l": seen.level, "h": seen.highest, "n": seen.variance}
+                fields |= {"F": seen.others, "p": seen.step}
+            expected |= {f"{letter}:{bucket.name}": value for letter, value in fields.items()}
+        return expected
 
 
 def _same(left: float, right: float) -> bool:

@@ -347,7 +347,7 @@ def test_scripts_survive_a_script_flush_and_the_servers_own_clock(bench: Bench, 
 def test_a_tick_of_64_is_fast(bench: Bench, server: redis.Redis) -> None:
     """Server time of one merged settle and acquire of 64 calls in four dimensions with headers."""
     bench.facts.limits = PoolLimits(rpm=6e7, tpm=6e12, ipm=6e7, rpd=1e12)
-    cost, headers = Cost(1, 100, 1), QuotaHeaders(requests=Quota(100, 50, 30.0))
+    cost, headers = Cost(1, 100, 1), QuotaHeaders(Quota(6e7, 5.9e7, 1.0), Quota(6e12, 5.9e12, 1.0))
 
     async def body(limiter: RedisLimiter) -> None:
         ids: list[str] = []
