@@ -250,7 +250,7 @@ def _dimension(state: Mapping[str, str], name: str, now: float) -> DimensionStat
     age = now - float(state["gt"])
     lately = number("v") * 2.718281828459045 ** (-age / 10) / 10
     return DimensionStatus(
-        limit=rate * period,
+        limit=rate / float(state["share"]) * period,
         source=source,
         rate=lately * period,
         used=max(0.0, number("t") - now) * rate,

@@ -73,6 +73,7 @@ class DimensionStatus:
     """One rate limit of a pool: units per its own minute or day."""
 
     limit: float
+    """Of the account; a pool's `max_share` of it is ours."""
     source: Source
     rate: float
     """Units granted lately, in the limit's own terms (per minute or day), over about ten seconds."""

@@ -9,8 +9,8 @@ from itertools import pairwise
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pressroom.limits.costs import Cost
 from pressroom.limits.bucket import DAY_SECONDS, SMOOTH_SECONDS
+from pressroom.limits.costs import Cost
 from pressroom.limits.gcra import Pool
 from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.pool_limits import PoolLimits

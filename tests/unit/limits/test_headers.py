@@ -91,7 +91,12 @@ def test_the_lower_token_limit_counts() -> None:
     headers["x-ratelimit-limit-project-tokens"] = "500000"
     found = parse_headers(headers)
     assert found is not None
-    assert found.tokens == Quota(150_000, 140_000)
+    assert found.tokens == Quota(150_000, 1000), "what the emptier bucket has left"
+    headers |= {"x-ratelimit-reset-tokens": "4s", "x-ratelimit-reset-project-tokens": "59.88s"}
+    found = parse_headers(headers)
+    assert found is not None
+    assert found.tokens is not None
+    assert found.tokens.window_seconds() == 60, "and the window of the lower limit"
 
 
 @pytest.mark.parametrize(

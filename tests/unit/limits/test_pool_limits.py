@@ -6,7 +6,7 @@ import pytest
 
 from pressroom.errors import InvalidInput
 from pressroom.limits.costs import Cost
-from pressroom.limits.pool_limits import PoolLimits, parse_limit, parse_limits
+from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, PoolLimits, parse_limit, parse_limits
 
 
 def test_an_option_with_every_limit() -> None:
@@ -57,6 +57,16 @@ def test_settings_come_before_the_catalog() -> None:
     assert merged.defaults == {"tpm", "concurrency"}
     assert merged.per_second(source="setting") == {"rpm": 10.0}
     assert merged.per_second(source="default") == {"tpm": 500.0}
+
+
+def test_a_learned_burst_is_a_guess_and_a_share_a_setting() -> None:
+    _, limits = parse_limit("gpt-4o-mini:rpm=600,max_share=0.8")
+    assert limits.max_share == 0.8
+    merged = limits.over(PoolLimits(tpm=30_000, burst_seconds=0.4))
+    assert (merged.burst_seconds, merged.learned_burst_seconds) == (DEFAULT_BURST_SECONDS, 0.4)
+    for share in (0.0, 1.2, float("nan")):
+        with pytest.raises(InvalidInput, match="max_share"):
+            PoolLimits(max_share=share)
 
 
 def test_unknown_defaults_are_refused() -> None:
