@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +61,9 @@ def reconcile(
     *,
     provider: Annotated[
         str | None,
-        typer.Option("--provider", metavar="URL", help="Whose calls. [default: OPENAI_BASE_URL, or api.openai.com]"),
+        typer.Option(
+            "--provider", metavar="URL", help="Whose calls; or sandbox. [default: OPENAI_BASE_URL, or api.openai.com]"
+        ),
     ] = None,
     account: Annotated[
         str | None, typer.Option("--account", metavar="NAME", help="Of one account there; all if not given.")
@@ -83,10 +86,12 @@ def reconcile(
     total exceeds ours by on the calls at risk, oldest first; the rest of them was not billed. A file counts once.
     """
     from pressroom.jobs.reconcile import Scope, apply_file, compare_file
+    from pressroom.settings import SANDBOX
 
     with open_system(load_settings(ctx.obj)) as system:
         address = provider if provider is not None else system.settings.openai_base_url
-        scope = Scope(address.rstrip("/"), account, tuple(provider_project or ()), _tolerance(tolerance))
+        base_url = SANDBOX if address == SANDBOX.rstrip(":") else address.rstrip("/")
+        scope = Scope(base_url, account, tuple(provider_project or ()), _tolerance(tolerance))
         with system.engine.begin() as conn:
             found = compare_file(conn, file, scope)
             applied = apply_file(conn, found, scope) if apply else None
@@ -95,7 +100,7 @@ def reconcile(
     if as_json:
         answer_json(_record(found, applied))
     else:
-        _show(found, applied)
+        _show(found, applied, command=f"{program()} costs reconcile {shlex.quote(str(file))}")
     raise typer.Exit(ExitCode.SOME_FAILED if found.differs else ExitCode.OK)
 
 
@@ -183,7 +188,7 @@ def _settled_record(one: Settled) -> dict[str, Any]:
     }
 
 
-def _show(found: Comparison, applied: Applied | None) -> None:
+def _show(found: Comparison, applied: Applied | None, *, command: str) -> None:
     answer_table(_COLUMNS, [_cells(line) for line in found.lines], right=_RIGHT)
     answer(
         f"{found.first_day} to {found.last_day}: ours {usd(found.booked_usd)}, at risk {usd(found.at_risk_usd)}, "
@@ -194,7 +199,7 @@ def _show(found: Comparison, applied: Applied | None) -> None:
     if applied is not None:
         _show_applied(found, applied)
     elif found.at_risk_usd and found.applied_at is None:
-        say(f"settle what is at risk by this file with: {program()} costs reconcile {found.file_name} --apply")
+        say(f"settle what is at risk by this file with: {command} --apply")
 
 
 def _show_applied(found: Comparison, applied: Applied) -> None:

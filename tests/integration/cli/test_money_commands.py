@@ -117,7 +117,7 @@ def test_costs_are_reconciled_and_settled(pressroom: Run, desk: Desk, tmp_path: 
     desk.settle(success(jobs[0], attempts[jobs[0].id]), unknown(jobs[1], attempts[jobs[1].id]))
     file = tmp_path / "costs.csv"
     file.write_text(f"date,amount_value,line_item\n{datetime.now(UTC).date()},{COST_USD + EST_USD},gpt-4o-mini\n")
-    asked = ("costs", "reconcile", str(file), "--provider", "sandbox:")
+    asked = ("costs", "reconcile", str(file), "--provider", "sandbox")
 
     shown = pressroom(*asked, "--json")
     assert (shown["differs"], shown["lines"][0]["verdict"]) == (False, "at_risk")
