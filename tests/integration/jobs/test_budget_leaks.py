@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
+from pressroom.ids import new_id
 from pressroom.jobs import over_budget
 from pressroom.jobs.budgets import BudgetKey, resolve_uncertain, set_budget
 from pressroom.jobs.end_early import cancel, cancel_batch, expire
@@ -271,8 +272,8 @@ def test_many_jobs_of_a_used_up_key_are_parked_in_steps_and_others_go_on(
 ) -> None:
     monkeypatch.setattr(over_budget, "_PARK_AT_ONCE", 10)
     desk.policy = replace(desk.policy, unlimited_ahead_jobs=4)
-    mine = desk.submit(30)
-    key = mine
+    desk.submit(30)
+    key = new_id()
     desk.execute("UPDATE jobs SET api_key_id = :key WHERE line_no < 27", key=key)
     budget = put(desk, EST_USD, BudgetScope.API_KEY, key)
     worker, got = desk.worker(), list[LeasedJob]()
