@@ -96,7 +96,7 @@ def ingest(
     sieve = Sieve(checker, kind_of(path), max_problems=max(1, max_problems), deadline=options.deadline)
     lines = read_lines(path, prompts)
     mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
-    batch_id = new_id()
+    batch_id, expected_usd = new_id(), Decimal(0)
     try:
         jobs = sieve.accept(lines)
         head = list(islice(jobs, CHUNK))
@@ -114,18 +114,21 @@ def ingest(
                 set_budget(conn, BudgetKey(BudgetScope.BATCH, batch_id), options.budget_usd)
 
             def complete(inserted: Inserted) -> None:
+                nonlocal expected_usd
                 if sieve.unseen_ids:
                     sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
                 figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
                 conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
+                found = estimate(sieve.tally, load_basis(conn, options.base_url, day, prices))
+                expected_usd = found.expected_usd
                 if review is not None:
-                    review(conn, estimate(sieve.tally, load_basis(conn, options.base_url, day, prices)))
+                    review(conn, found)
 
             inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options), complete=complete)
     except Refused:
         sieve.check_rest(lines)
         raise InvalidInput(sieve.problems, source=path.name, more=sieve.more) from None
-    return IngestedBatch(batch_id, inserted.total, inserted.est_cost_usd, sieve.expected_usd, dict(sieve.models))
+    return IngestedBatch(batch_id, inserted.total, inserted.est_cost_usd, expected_usd, dict(sieve.models))
 
 
 _fingerprint = fingerprint

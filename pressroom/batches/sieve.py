@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from pressroom.batches.duplicates import duplicate
 from pressroom.batches.raw_json import numbers_as_written
@@ -35,7 +34,6 @@ class Sieve:
         self.more = 0
         self.models: dict[str, int] = {}
         self.tally = Tally()
-        self.expected_usd = Decimal(0)
         self.unseen_ids = False
         """Whether lines passed whose `custom_id` was not compared with all before."""
 
@@ -48,7 +46,6 @@ class Sieve:
                 raise Refused
             _, model, estimate = draft
             models[model] = models.get(model, 0) + 1
-            self.expected_usd += estimate.expected_usd
             tally.add(line.url, model, line.body, estimate)
             yield NewJob(line.url, model, line.body_json, estimate, line.custom_id, line.number, None, deadline)
 
