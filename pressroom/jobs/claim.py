@@ -46,14 +46,15 @@ _STAKES_OF = dict.fromkeys(Lane, " AND s.active") | {
 }
 _FLOWS_OF = dict.fromkeys(Lane, "") | {Lane.LATE: " AND f.late"}
 
-# The least served stakes with something to give, and what their next job is expected to take.
+# The least served stakes, and what their next job is expected to take: null for those that have nothing to give, which
+# only a turn of everybody asks for, to put them to sleep.
 _CANDIDATES = """
     SELECT s.id, s.weight, s.vtime, s.priority_class = 'interactive' AS urgent, next.seconds
-    FROM stakes s CROSS JOIN LATERAL (
+    FROM stakes s {join} LATERAL (
       SELECT greatest(:request_charge, :token_charge * r.ratio * f.tokens_in / greatest(f.jobs_in, 1),
           :image_charge * f.images_in / greatest(f.jobs_in, 1))::float8 AS seconds
       FROM flows f CROSS JOIN LATERAL (SELECT token_ratio AS ratio FROM deployments WHERE id = f.deployment_id) r
-      WHERE f.stake_id = s.id AND {eligible}{flows} ORDER BY f.priority, f.deadline, f.id LIMIT 1) next
+      WHERE f.stake_id = s.id AND {eligible}{flows} ORDER BY f.priority, f.deadline, f.id LIMIT 1) next ON true
     WHERE s.pool_id = :pool AND s.id <> ALL(CAST(:skip AS bigint[])){stakes}
     ORDER BY s.vtime LIMIT :limit
 """
@@ -105,8 +106,12 @@ _CLAIM = """
     ORDER BY served_at, id
 """
 
+_JOIN_OF = dict.fromkeys(Lane, "JOIN") | {Lane.ALL: "LEFT JOIN"}
 _CANDIDATES_OF = {
-    lane: text(_CANDIDATES.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane], stakes=_STAKES_OF[lane])) for lane in Lane
+    lane: text(
+        _CANDIDATES.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane], stakes=_STAKES_OF[lane], join=_JOIN_OF[lane])
+    )
+    for lane in Lane
 }
 _CLAIM_OF = {lane: text(_CLAIM.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane])) for lane in Lane}
 
@@ -144,8 +149,13 @@ class Claims:
         widen, taken = 1, 0.0
         empty = set(self.drained)
         for _ in range(_MOST_LOOKS):
-            claimants = self._candidates(conn, lane, room.jobs, empty) if room.is_open else []
+            if not room.is_open:
+                break
+            claimants, idle = self._candidates(conn, lane, room.jobs, empty)
+            empty |= idle
             if not claimants:
+                if idle:
+                    continue
                 break
             got, drained = self._look(conn, lane, claimants, room, widen=widen)
             if not got and not drained:
@@ -160,7 +170,8 @@ class Claims:
             self.drained = empty
         return taken
 
-    def _candidates(self, conn: Connection, lane: Lane, jobs: int, skip: set[int]) -> list[Claimant]:
+    def _candidates(self, conn: Connection, lane: Lane, jobs: int, skip: set[int]) -> tuple[list[Claimant], set[int]]:
+        """Stakes by virtual time, and those met on the way that have nothing to give."""
         # Those charged in this turn are further on than their rows say, and leave their places to others.
         limit = max(_LEAST_STAKES, -(-jobs // _JOBS_OF_STAKE)) + len(self._charged)
         bound = {"pool": self.pool_id, "skip": sorted(skip), "limit": limit}
@@ -169,8 +180,9 @@ class Claims:
         found = [
             Claimant(row.id, row.weight, row.vtime + self._charged.get(row.id, 0.0) / row.weight, row.seconds)
             for row in rows
+            if row.seconds is not None
         ]
-        return sorted(found, key=lambda claimant: claimant.vtime)
+        return sorted(found, key=lambda claimant: claimant.vtime), {row.id for row in rows if row.seconds is None}
 
     def _look(
         self, conn: Connection, lane: Lane, claimants: Sequence[Claimant], room: Room, *, widen: int

@@ -80,8 +80,13 @@ _LEASE_JOBS = text(
 )
 
 _INSERT_LEASES = text(
-    "INSERT INTO leases (id, pool_id, deployment_id, waiting, waiting_seconds, job_seconds, urgent, open)"
-    " VALUES (:id, :pool_id, :deployment_id, :size, :pace_seconds, :job_seconds, :urgent, :size)"
+    """
+    INSERT INTO leases (id, pool_id, deployment_id, waiting, waiting_seconds, job_seconds, urgent, open)
+    SELECT id, :pool_id, deployment_id, size, pace_seconds, job_seconds, urgent, size
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:deployment_id AS bigint[]), CAST(:size AS int[]),
+      CAST(:pace_seconds AS float8[]), CAST(:job_seconds AS float8[]), CAST(:urgent AS bool[]))
+      AS t (id, deployment_id, size, pace_seconds, job_seconds, urgent)
+    """
 )
 
 
@@ -249,18 +254,15 @@ def _write_leases(conn: Connection, pool: int, claimed: Sequence[ClaimedJob], le
         return {}
     conn.execute(
         _INSERT_LEASES,
-        [
-            {
-                "id": lease_id,
-                "pool_id": pool,
-                "deployment_id": jobs[0].deployment_id,
-                "size": len(jobs),
-                "pace_seconds": sum(job.pace_seconds for job in jobs),
-                "job_seconds": sum(job.seconds for job in jobs) / len(jobs),
-                "urgent": jobs[0].urgent,
-            }
-            for lease_id, jobs in groups.items()
-        ],
+        {
+            "pool_id": pool,
+            "ids": list(groups),
+            "deployment_id": [jobs[0].deployment_id for jobs in groups.values()],
+            "size": [len(jobs) for jobs in groups.values()],
+            "pace_seconds": [sum(job.pace_seconds for job in jobs) for jobs in groups.values()],
+            "job_seconds": [sum(job.seconds for job in jobs) / len(jobs) for jobs in groups.values()],
+            "urgent": [jobs[0].urgent for jobs in groups.values()],
+        },
     )
     pairs = [(job.id, lease_id) for lease_id, jobs in groups.items() for job in jobs]
     conn.execute(_LEASE_JOBS, {"jobs": [p[0] for p in pairs], "leases": [p[1] for p in pairs]})

@@ -91,6 +91,27 @@ def test_a_paused_project_starts_nothing_new_either(desk: Desk) -> None:
     assert leased(desk, late) == 10
 
 
+def test_a_project_that_was_paused_earns_no_credit_nor_gives_any(desk: Desk) -> None:
+    """It has the least virtual time by far, and whoever comes anew starts level with those that are served."""
+    desk.deployment(limits={"rpm": 600})
+    stopped_, busy, late = desk.project("stopped"), desk.project("busy"), desk.project("late")
+    for project in (stopped_, busy):
+        desk.submit(100, project=project)
+    pause_project(desk.engine, stopped_)
+    worker = desk.worker()
+    for _ in range(3):
+        desk.start(desk.take(worker), worker)
+    assert desk.scalar("SELECT active FROM stakes WHERE project_id = :p", p=stopped_) is False
+
+    desk.submit(100, project=late)
+    resume_project(desk.engine, stopped_)
+    assert desk.scalar("SELECT max(vtime) - min(vtime) FROM stakes") == 0.0
+
+    desk.dispatch()
+    query = "SELECT count(*) FROM jobs WHERE state = 'leased' AND project_id = :p"
+    assert [int(desk.scalar(query, p=project)) for project in (stopped_, busy, late)] == pytest.approx([8, 8, 8], abs=1)
+
+
 def test_resuming_the_project_leaves_a_paused_batch_paused(desk: Desk) -> None:
     batch = desk.submit(5)
     pause_batch(desk.engine, DEFAULT_PROJECT_ID, batch)
