@@ -4,9 +4,12 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
 from pressroom.jobs.budgets import BudgetKey, BudgetRow, list_budgets, remove_budget, set_budget
+from pressroom.jobs.over_budget import STARTS_AT
+from pressroom.money.budgets import window_end, window_start
 from tests.fixtures.desk import COST_USD, EST_USD, Desk, limited, refusal, retry, success, unknown, unsent
 
 DAY, TOTAL = BudgetPeriod.DAY, BudgetPeriod.TOTAL
@@ -228,3 +231,15 @@ def test_a_retry_is_a_hold_of_its_own_beside_the_one_in_doubt(desk: Desk) -> Non
     desk.settle(success(job, attempts[job.id]))
     assert figures(desk) == (2 * COST_USD, 0)
     assert desk.faults() == {}
+
+
+@pytest.mark.parametrize("period", list(BudgetPeriod))
+def test_the_database_and_the_arithmetic_agree_on_where_a_window_begins(desk: Desk, period: BudgetPeriod) -> None:
+    put(desk, "1", period=period)
+
+    with desk.engine.connect() as conn:
+        query = text(f"SELECT now() AS now, {STARTS_AT} AS starts_at FROM budgets b")
+        row = conn.execute(query).one()
+
+    assert row.starts_at == window_start(period, row.now)
+    assert window(desk).resets_at == window_end(period, row.now)
