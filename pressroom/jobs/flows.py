@@ -12,7 +12,8 @@ from pressroom.jobs.sleep import wake_stakes
 
 # The one place where flows and stakes are written together: flows first, then stakes, each in id order, so that two
 # writers of several cannot deadlock. A stake that was asleep starts level with the least served of those awake: idle
-# time earns no credit. A flow without queued jobs sleeps; one whose jobs all wait is put to sleep by `dispatch`.
+# time earns no credit. Whether it sleeps is not asked in WHERE: that would be answered as of the statement's beginning,
+# and a dispatcher that puts it to sleep meanwhile would be believed to have left it awake. A flow without queued jobs sleeps; one whose jobs all wait is put to sleep by `dispatch`.
 _CHANGE = text(
     """
     WITH t AS (
@@ -36,7 +37,7 @@ _CHANGE = text(
           (SELECT min(o.vtime) FROM stakes o WHERE o.pool_id = s.pool_id AND o.active), s.vtime)) END
         + sums.seconds / s.weight
     FROM sums JOIN held_stakes h ON h.id = sums.stake_id
-    WHERE s.id = sums.stake_id AND (sums.seconds <> 0 OR (sums.ready AND NOT s.active))
+    WHERE s.id = sums.stake_id AND (sums.seconds <> 0 OR sums.ready)
     """
 )
 
