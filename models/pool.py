@@ -13,8 +13,8 @@ class Pool(Base):
     """One row per limit group. Its row lock makes dispatch of one pool single-file over all processes.
 
     `explicit_limits` are set by people and always win; `learned_limits` were read from headers and refusals; both are
-    objects of the dimensions rpm, tpm, ipm, rpd, tpd and concurrency, and `burst_seconds`. The rest comes from the catalog
-    (`catalog_limits`). `strict_credit` and `late_credit` are seconds that interactive and late jobs may still have out
+    objects of the dimensions rpm, tpm, ipm, rpd, tpd and concurrency, and `burst_seconds`. What neither names comes
+    from the catalog (`catalog_limits`). `strict_credit` and `late_credit` are seconds that interactive and late jobs may still have out
     of turn; null is as much as they can have. `limiter_epoch` is the life of the Redis state last seen: another one
     means it was lost.
     """
