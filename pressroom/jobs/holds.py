@@ -10,35 +10,56 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, Row, text
 
 from models import HoldState
+from pressroom.ids import show_id
 from pressroom.jobs.alerts import raise_alert
 from pressroom.jobs.over_budget import wake
+from pressroom.money.budgets import dollars
 
-_ZERO = Decimal(0)
+# What resolved holds come to, by window: added up here, for rows cost Python more than they cost the database.
+_BY_WINDOW = """
+    WITH {given} resolved AS (
+      UPDATE holds h SET {change}
+      RETURNING h.job_id, h.amount_usd, h.windows, h.state, h.actual_usd, old.state AS was, old.actual_usd AS was_usd
+    )
+    SELECT w.id, (SELECT count(*) FROM resolved) AS holds,
+      sum(CASE WHEN r.was IN ('held', 'uncertain') AND r.state IN ('posted', 'void') THEN -r.amount_usd ELSE 0 END)
+        AS reserved_usd,
+      sum(coalesce(r.actual_usd, 0) - coalesce(r.was_usd, 0)) AS spent_usd,
+      max(r.actual_usd - r.amount_usd) AS over_usd,
+      (array_agg(r.job_id ORDER BY r.actual_usd - r.amount_usd DESC NULLS LAST))[1] AS worst_job
+    FROM resolved r LEFT JOIN LATERAL unnest(r.windows) AS w (id) ON true GROUP BY w.id ORDER BY w.id
+"""
 
 # One that was posted at its full amount because nobody knew better is corrected by whoever does.
 _RESOLVE = text(
-    """
-    UPDATE holds h SET state = t.state, actual_usd = t.actual, is_estimate = false, resolved_at = now()
-    FROM unnest(CAST(:jobs AS uuid[]), CAST(:numbers AS int[]), CAST(:states AS hold_state[]),
-      CAST(:actuals AS numeric[])) AS t (job_id, number, state, actual)
-    WHERE h.job_id = t.job_id AND h.number = t.number AND ((h.state IN ('held', 'uncertain') AND h.state <> t.state)
-      OR (h.is_estimate AND t.state IN ('posted', 'void')))
-    RETURNING h.job_id, h.amount_usd, h.windows, h.state::text AS state, h.actual_usd, old.state::text AS was,
-      old.actual_usd AS was_usd
-    """
+    _BY_WINDOW.format(
+        given="""
+    t AS (
+      SELECT * FROM json_to_recordset(CAST(:rows AS json))
+        AS t (job_id uuid, number int, state hold_state, actual numeric)
+    ),""",
+        change="""
+        state = t.state, actual_usd = t.actual, is_estimate = false, resolved_at = now()
+      FROM t WHERE h.job_id = t.job_id AND h.number = t.number
+        AND ((h.state IN ('held', 'uncertain') AND h.state <> t.state)
+          OR (h.is_estimate AND t.state IN ('posted', 'void')))""",
+    )
 )
 
 _RESOLVE_HELD = text(
-    """
-    UPDATE holds h SET state = t.state, resolved_at = now()
-    FROM unnest(CAST(:jobs AS uuid[]), CAST(:states AS hold_state[])) AS t (job_id, state)
-    WHERE h.job_id = t.job_id AND h.state = 'held'
-    RETURNING h.job_id, h.amount_usd, h.windows, h.state::text AS state, h.actual_usd, old.state::text AS was,
-      old.actual_usd AS was_usd
-    """
+    _BY_WINDOW.format(
+        given="""
+    t AS (
+      SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:states AS hold_state[])) AS t (job_id, state)
+    ),""",
+        change="""
+        state = t.state, resolved_at = now()
+      FROM t WHERE h.job_id = t.job_id AND h.state = 'held'""",
+    )
 )
 
 _LOCK_OVERDUE = text(
@@ -50,12 +71,13 @@ _LOCK_OVERDUE = text(
 )
 
 _ESTIMATE = text(
-    """
-    UPDATE holds h SET state = 'posted', actual_usd = h.amount_usd, is_estimate = true, resolved_at = now()
-    WHERE h.job_id = ANY(:jobs) AND h.state = 'uncertain' AND h.resolved_at < now() - make_interval(secs => :after)
-    RETURNING h.job_id, h.amount_usd, h.windows, h.state::text AS state, h.actual_usd, old.state::text AS was,
-      old.actual_usd AS was_usd
-    """
+    _BY_WINDOW.format(
+        given="",
+        change="""
+        state = 'posted', actual_usd = h.amount_usd, is_estimate = true, resolved_at = now()
+      WHERE h.job_id = ANY(:jobs) AND h.state = 'uncertain'
+        AND h.resolved_at < now() - make_interval(secs => :after)""",
+    )
 )
 
 _LOCK = text("SELECT 1 FROM budget_windows WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
@@ -102,13 +124,16 @@ def resolve_holds(conn: Connection, calls: Sequence[Known]) -> Moved:
     """Resolve the holds of these calls, those that are open. Calls without a hold are passed over."""
     if not calls:
         return Moved()
-    bound = {
-        "jobs": [call.job_id for call in calls],
-        "numbers": [call.number for call in calls],
-        "states": [call.state.value for call in calls],
-        "actuals": [call.cost_usd for call in calls],
-    }
-    return _move(conn, conn.execute(_RESOLVE, bound).all())
+    rows = [
+        {
+            "job_id": call.job_id,
+            "number": call.number,
+            "state": call.state.value,
+            "actual": None if call.cost_usd is None else str(call.cost_usd),
+        }
+        for call in calls
+    ]
+    return _move(conn, conn.execute(_RESOLVE, {"rows": orjson.dumps(rows).decode()}).all())
 
 
 def release_held(conn: Connection, jobs: Iterable[tuple[UUID, bool]]) -> Moved:
@@ -134,40 +159,29 @@ def post_overdue(conn: Connection, *, after_seconds: float) -> int:
 
 def _move(conn: Connection, resolved: Sequence[Row[Any]]) -> Moved:
     """Carry resolved holds over to their windows, and tell of overruns."""
-    reserved: dict[int, Decimal] = {}
-    spent: dict[int, Decimal] = {}
-    for hold in resolved:
-        back = hold.amount_usd if hold.was in ("held", "uncertain") and hold.state in ("posted", "void") else _ZERO
-        more = (hold.actual_usd or _ZERO) - (hold.was_usd or _ZERO)
-        for window in hold.windows:
-            reserved[window] = reserved.get(window, _ZERO) - back
-            spent[window] = spent.get(window, _ZERO) + more
-    ids = sorted(window for window in reserved if reserved[window] or spent[window])
-    if not ids:
-        return Moved(len(resolved))
+    if not resolved:
+        return Moved()
+    changed = [row for row in resolved if row.id is not None and (row.reserved_usd or row.spent_usd)]
+    if not changed:
+        return Moved(resolved[0].holds)
+    ids = [row.id for row in changed]
     conn.execute(_LOCK, {"ids": ids})
-    figures = {"reserved": [reserved[i] for i in ids], "spent": [spent[i] for i in ids]}
-    moved = conn.execute(_MOVE, {"ids": ids, **figures}).all()
-    _tell(conn, resolved, moved)
-    return Moved(len(resolved), frozenset(row.budget_id for row in moved if row.waited_for))
+    figures = {"reserved": [row.reserved_usd for row in changed], "spent": [row.spent_usd for row in changed]}
+    moved = {row.id: row for row in conn.execute(_MOVE, {"ids": ids, **figures})}
+    for row in changed:
+        if row.over_usd is not None and row.over_usd > 0 and row.id in moved:
+            _tell(conn, row, moved[row.id])
+    return Moved(resolved[0].holds, frozenset(row.budget_id for row in moved.values() if row.waited_for))
 
 
-def _tell(conn: Connection, resolved: Sequence[Row[Any]], moved: Sequence[Row[Any]]) -> None:
+def _tell(conn: Connection, resolved: Row[Any], window: Row[Any]) -> None:
     """The ledger is never clamped: a call that cost more than its upper bound is booked, and a person is told."""
-    over = [hold for hold in resolved if (hold.actual_usd or _ZERO) > hold.amount_usd]
-    if not over:
-        return
-    windows = {window for hold in over for window in hold.windows}
-    for row in moved:
-        if row.id not in windows:
-            continue
-        worst = max((hold for hold in over if row.id in hold.windows), key=lambda h: h.actual_usd - h.amount_usd)
-        used = row.spent_usd + row.reserved_usd
-        raise_alert(
-            conn,
-            "budget_overrun",
-            f"budget {row.budget_id}",
-            f"a call cost ${worst.actual_usd:f}, more than its upper bound of ${worst.amount_usd:f} (job "
-            f"{worst.job_id}): ${used:f} of ${row.cap_usd:f} are spent or reserved. Nothing was left out of the books; "
-            "check the model's price (docs/catalog.md), or raise the budget",
-        )
+    used = window.spent_usd + window.reserved_usd
+    raise_alert(
+        conn,
+        "budget_overrun",
+        f"budget {window.budget_id}",
+        f"a call cost {dollars(resolved.over_usd)} more than its upper bound ({show_id('job', resolved.worst_job)}): "
+        f"{dollars(used)} of {dollars(window.cap_usd)} are spent or reserved. Nothing was left out of the books; check "
+        "the model's price (docs/catalog.md), or raise the budget",
+    )

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, Row, text
 
 from pressroom.jobs.claimed import ClaimedJob
@@ -54,8 +55,7 @@ _HOLD = text(
     """
     INSERT INTO holds (job_id, number, amount_usd, windows)
     SELECT id, number, amount, CAST(windows AS bigint[])
-    FROM unnest(CAST(:jobs AS uuid[]), CAST(:numbers AS int[]), CAST(:amounts AS numeric[]), CAST(:windows AS text[]))
-      AS t (id, number, amount, windows)
+    FROM json_to_recordset(CAST(:rows AS json)) AS t (id uuid, number int, amount numeric, windows text)
     ON CONFLICT (job_id, number) DO UPDATE SET state = 'held', amount_usd = excluded.amount_usd,
       windows = excluded.windows, actual_usd = NULL, created_at = now(), resolved_at = NULL WHERE holds.state = 'void'
     """
@@ -119,13 +119,16 @@ def _hold(conn: Connection, granted: Sequence[tuple[ClaimedJob, Sequence[int]]])
         for window in windows:
             sums[window] = sums.get(window, Decimal(0)) + job.est_cost_usd
     conn.execute(_TAKE, {"ids": list(sums), "amounts": list(sums.values())})
-    bound = {
-        "jobs": [job.id for job, _ in holds],
-        "numbers": [job.calls + 1 for job, _ in holds],
-        "amounts": [job.est_cost_usd for job, _ in holds],
-        "windows": [f"{{{','.join(map(str, windows))}}}" for _, windows in holds],
-    }
-    written = conn.execute(_HOLD, bound).rowcount
+    rows = [
+        {
+            "id": job.id,
+            "number": job.calls + 1,
+            "amount": str(job.est_cost_usd),
+            "windows": f"{{{','.join(map(str, windows))}}}",
+        }
+        for job, windows in holds
+    ]
+    written = conn.execute(_HOLD, {"rows": orjson.dumps(rows).decode()}).rowcount
     if written != len(holds):
         raise RuntimeError(f"{len(holds) - written} of {len(holds)} jobs have a hold for a call not made yet")
 
