@@ -17,9 +17,7 @@ from cli.wording import count, duration, moment, usd
 
 _Id = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id, as the lists show it.")]
 
-group = typer.Typer(
-    help="Batches: list, show, pause, cancel, output.", no_args_is_help=True, rich_markup_mode=None
-)
+group = typer.Typer(help="Batches: list, show, pause, cancel, output.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -97,7 +97,10 @@ def deadline_warning(conn: Connection, batch_id: UUID) -> str | None:
         for need in conn.execute(_OF_BATCH, {**figures.bound(pool.id), "batch": batch_id}):
             makes = need.left_seconds * need.part / need.seconds if need.seconds else 1.0
             if makes < 1.0 and (worst is None or makes < worst[0]):
-                worst = makes, _said(pool.name, need.seconds, need.part, need.deadline, need.left_seconds)
+                worst = (
+                    makes,
+                    _said(pool.name, need.seconds, need.part, deadline=need.deadline, left_seconds=need.left_seconds),
+                )
     return worst[1] if worst is not None else None
 
 
@@ -108,7 +111,7 @@ def _figures(rates: Rates) -> _Figures | None:
     return _Figures(rates.request_seconds, rates.token_seconds, rates.image_seconds)
 
 
-def _said(pool: str, seconds: float, part: float, deadline: datetime, left_seconds: float) -> str:
+def _said(pool: str, seconds: float, part: float, *, deadline: datetime, left_seconds: float) -> str:
     whole = deadline.astimezone().strftime("%Y-%m-%d %H:%M")
     return (
         f"the deadline ({whole}) cannot be made: it leaves {_time(left_seconds)}, and what is queued up to these jobs "

@@ -152,7 +152,7 @@ def lease_pool(conn: Connection, pool: int, policy: DispatchPolicy) -> dict[UUID
     rates = Rates.of(effective_limits(row.explicit_limits, row.learned_limits, row.catalog_limits))
     now = conn.execute(_SITUATION, {"pool": pool}).one()
     claims = Claims(pool, rates, now.open)
-    _claim(conn, claims, row, now, policy)
+    _claim(conn, claims, row, now=now, policy=policy)
     leases = _lease(conn, claims, policy.lease_max_jobs)
     if claims.drained:
         put_to_sleep(conn, sorted(claims.drained), now.open)
@@ -188,7 +188,7 @@ def _lease(conn: Connection, claims: Claims, lease_max_jobs: int) -> dict[UUID, 
     return leases
 
 
-def _claim(conn: Connection, claims: Claims, pool: Row[Any], now: Row[Any], policy: DispatchPolicy) -> None:
+def _claim(conn: Connection, claims: Claims, pool: Row[Any], *, now: Row[Any], policy: DispatchPolicy) -> None:
     """Interactive jobs first, out of turn within their credit; then late ones likewise; then everybody by weight.
 
     Until `ahead_seconds` of the pool are out, and at most the last job beyond it. Interactive jobs have room of their

@@ -13,7 +13,8 @@ from pressroom.jobs.sleep import wake_stakes
 # The one place where flows and stakes are written together: flows first, then stakes, each in id order, so that two
 # writers of several cannot deadlock. A stake that was asleep starts level with the least served of those awake: idle
 # time earns no credit. Whether it sleeps is not asked in WHERE: that would be answered as of the statement's beginning,
-# and a dispatcher that puts it to sleep meanwhile would be believed to have left it awake. A flow without queued jobs sleeps; one whose jobs all wait is put to sleep by `dispatch`.
+# and a dispatcher that puts it to sleep meanwhile would be believed to have left it awake. A flow without queued jobs
+# sleeps; one whose jobs all wait is put to sleep by `dispatch`.
 _CHANGE = text(
     """
     WITH t AS (
