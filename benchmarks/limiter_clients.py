@@ -46,8 +46,8 @@ class ScriptClient:
 
     def __init__(self, world: World, connection: redis.Redis, limits: PoolLimits, *, name: str) -> None:
         self._world, self._connection, self._limits = world, connection, limits
-        self._keys = Keys.of("simulation:", name)
-        self._drive(init_steps(self._keys, limits, running=0, lost=False, clock_us=self._clock()))
+        self.keys = Keys.of("simulation:", name)
+        self._drive(init_steps(self.keys, limits, running=0, lost=False, clock_us=self._clock()))
         scenario = world.scenario
         self._estimator = Estimator(reserves_max_tokens=scenario.limits.reserves_max_tokens)
         self._books = [WorkerBook() for _ in range(scenario.workers)]
@@ -59,7 +59,7 @@ class ScriptClient:
 
     def lose_state(self) -> None:
         """What FLUSHALL does."""
-        self._connection.delete(*self._keys.all())
+        self._connection.delete(*self.keys.all())
 
     def wake(self, worker: int) -> None:
         if not self._waking[worker]:
@@ -127,11 +127,11 @@ class ScriptClient:
         self._world.counts.ticks += self._world.measured
         while True:
             request = TickRequest(f"w{worker}", book.held, book.settled, book.rejected, costs)
-            reply = self._drive(tick_steps(self._keys, request, self._clock()))
+            reply = self._drive(tick_steps(self.keys, request, self._clock()))
             if reply is not None:
                 return book.answered(reply, costs)
             running = len(self._slots)
-            self._drive(init_steps(self._keys, self._limits, running=running, lost=True, clock_us=self._clock()))
+            self._drive(init_steps(self.keys, self._limits, running=running, lost=True, clock_us=self._clock()))
 
     def _clock(self) -> str:
         return str(START_US + int(self._world.now * 1e6))

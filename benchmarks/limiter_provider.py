@@ -90,7 +90,10 @@ class Provider:
         limits = self.limits
         for per_minute in (limits.rpm, limits.tpm, limits.ipm):
             rate = (per_minute or 0.0) / 60
-            both = [Bucket(rate, rate * limits.announced_seconds), Bucket(rate, max(1.0, rate * limits.quantum_seconds))]
+            both = [
+                Bucket(rate, rate * limits.announced_seconds),
+                Bucket(rate, max(1.0, rate * limits.quantum_seconds)),
+            ]
             self.buckets.append(both if per_minute else [])
         if self.limits.rpd:
             self.buckets[0].append(Bucket(self.limits.rpd / 86400, self.limits.rpd))
@@ -126,7 +129,11 @@ class Provider:
         """The account's limits change: rates, capacities and levels with them."""
         for bucket in [bucket for both in self.buckets for bucket in both]:
             bucket.take(now, 0.0)
-            bucket.rate, bucket.capacity, bucket.level = bucket.rate * factor, bucket.capacity * factor, bucket.level * factor
+            bucket.rate, bucket.capacity, bucket.level = (
+                bucket.rate * factor,
+                bucket.capacity * factor,
+                bucket.level * factor,
+            )
 
     def complete(self, now: float, charged: Cost, true: Cost) -> None:
         """The call is over; a reservation is trued up."""

@@ -75,6 +75,18 @@ def scenarios() -> list[Scenario]:
             limits=Limits(ipm=5, tpm=8_000_000, quantum_seconds=60),
             seconds=7200, warm_seconds=600,
         ),
+        *(
+            replace(s1, name=f"S6 {share:.0%} foreign from 200 to 400 of 600 s, quantum {quantum:g} s",
+                    seconds=600, outage=False, foreign=(200, 400, share),
+                    limits=replace(LARGE, quantum_seconds=quantum))
+            for share in (0.2, 0.4) for quantum in (0.5, 60.0)
+        ),
+        replace(s1, name="S14 limits halved at 100 s and doubled at 200 s", outage=False,
+                changes=((100, 0.5), (200, 1.0))),
+        replace(
+            images, name="S10 images, 50 a minute, calls of ~30 s",
+            limits=Limits(ipm=50, tpm=8_000_000, quantum_seconds=60), seconds=2400, warm_seconds=480,
+        ),
         Scenario(
             name="S11 text and images (1 in 5) in one pool, images bind",
             limits=Limits(rpm=3000, tpm=2_000_000, ipm=250, quantum_seconds=1),

@@ -10,7 +10,7 @@ from pressroom.limits.pool_limits import DIMENSIONS
 SMOOTH_SECONDS = 4.0
 DAY_SECONDS = 86400.0
 DAY_MARGIN_SECONDS = 1.0
-NOTICE = 0.02
+NOTICE = 0.04
 FULL_SECONDS, FULL_CALLS = 0.05, 6.0
 _UNIT = {"rpm": 0, "tpm": 1, "ipm": 2, "rpd": 0, "tpd": 1}
 
@@ -30,7 +30,7 @@ class Announced:
 
     @property
     def foreign(self) -> float:
-        """What others take, units a second; below 2 % it is noise."""
+        """What others take, units a second; below 4 % it is noise."""
         return self.others if self.others > NOTICE * self.rate else 0.0
 
     def refill(self, now: float, elapsed: float) -> None:
@@ -73,6 +73,8 @@ class Bucket:
     mean_error: float = 0.0
     deviation: float = 0.0
     announced: Announced | None = None
+    low: bool = False
+    """Whether calls were refused lately and the level is below where we want it: nothing owed to us is taken then."""
 
     @property
     def unit(self) -> int:
@@ -161,7 +163,7 @@ class Bucket:
             self.debt -= units
         elif self.debt != 0:
             share = self.debt * min(1.0, units / (self.rate * SMOOTH_SECONDS))
-            extra = max(-0.3 * units, min(0.5 * units, share))
+            extra = max(0.0 if self.low else -0.3 * units, min(0.5 * units, share))
             self.debt -= extra
         self.arrival = max(self.arrival, start) + (units + extra) / effective_rate
         self.recent = self.recent + units

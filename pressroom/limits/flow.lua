@@ -4,7 +4,7 @@
 -- and both are known: every report brings back its start time `at` and the units charged before it (`before`).
 
 local LEARN_MIN, LEARN_MAX = 0.02, 0.3   -- weight of one header against what is known
-local NOTICE = 0.02                      -- share of the rate below which others are noise
+local NOTICE = 0.04                      -- share of the rate below which others are noise
 local FULL_S, FULL_CALLS = 0.05, 6       -- so little below the limit is full
 local BINS = 8                           -- headers are gathered by start time; two bins at least two apart are compared
 local BIN_S, BIN_CALLS, SAMPLES = 1, 8, 5

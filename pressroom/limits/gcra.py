@@ -66,11 +66,11 @@ class Pool:
     pause: float = 0.0
     poll: float = 0.0
     spacing: float = 0.0
-    last_cut: float = -1.0
     cold_since: float | None = None
     burst_seconds: float = DEFAULT_BURST_SECONDS
     charged: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     seen: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    told_at: dict[int, float] = field(default_factory=dict)
     spending: Spending = field(default_factory=Spending)
     flow: Flow = field(default_factory=Flow)
     in_flight: int = 0
@@ -124,7 +124,7 @@ class Pool:
             if bucket.announced is not None:
                 bucket.announced.refill(now, elapsed)
         self.spending.pass_time(active, elapsed)
-        recovered = RECOVER * elapsed * max(1.0, (now - self.last_cut) / QUIET_SECONDS)
+        recovered = RECOVER * elapsed * max(1.0, (now - self.spending.last_cut) / QUIET_SECONDS)
         for bucket in active:
             bucket.factor = min(1.0, bucket.factor + recovered)
             bucket.recent = bucket.recent * math.exp(-elapsed / RECENT_SECONDS)
@@ -166,7 +166,7 @@ class Pool:
 
     def _penalize(self, retry_after: float, why: Refused) -> None:
         until = self.now + min(retry_after, RETRY_AFTER_MAX_SECONDS)
-        whole_pool, cut = why.unit in (None, 0), self.now - self.last_cut > 1
+        whole_pool, cut = why.unit in (None, 0), self.now - self.spending.last_cut > 1
         if why.stated is not None:
             self._believe(why.stated)
         rest = 0.0
@@ -189,7 +189,7 @@ class Pool:
                 bucket.factor = max(FACTOR_MIN, bucket.factor * CUT)
                 bucket.arrival += REST_SECONDS
         if cut:
-            self.last_cut = self.now
+            self.spending.last_cut = self.now
 
     def observe(
         self, headers: QuotaHeaders | None, *, taken: _Units = (0.0, 0.0, 0.0), sent: Sent | None = None
@@ -202,7 +202,7 @@ class Pool:
         weight = 1.0 if first else max(0.02, min(0.3, 2 / self.calls))
         for unit, quota in enumerate(quotas):
             if quota is not None:
-                self._learn(unit, quota)
+                self._learn(unit, quota, None if sent is None else sent.at)
         if sent is not None:
             self._follow(quotas, taken, sent, weight=weight)
         if all(quota.remaining >= 0.1 * quota.limit for quota in quotas if quota is not None):
@@ -228,11 +228,16 @@ class Pool:
         if levels:
             self.flow.gather(sent.at, levels)
 
-    def _learn(self, unit: int, quota: Quota) -> None:
+    def _learn(self, unit: int, quota: Quota, at: float | None) -> None:
         window, used = quota.window_seconds(), quota.limit - quota.remaining
         if not window:
             return
         before, rate = self.seen.get(unit), quota.limit / window
+        if at is not None:
+            latest = self.told_at.get(unit, at)
+            if at < latest and (before is None or before[0] != quota.limit):
+                return
+            self.told_at[unit] = max(latest, at)
         self.seen[unit] = (quota.limit, window, used)
         agreed = before is not None and before[0] == quota.limit and _near(before[1], window)
         if before is not None and window != 60:
@@ -288,7 +293,7 @@ class Pool:
         if asked:
             spending.begin_spell(self.buckets, spacing=self.spacing, now=self.now)
         spending.speed_up(self.calls, self.newest_told, self.now)
-        if spending.grow(active, last_cut=self.last_cut, now=self.now):
+        if spending.grow(active, self.now):
             self._choose_burst()
         warm = 1.0
         if self.cold_since is not None:

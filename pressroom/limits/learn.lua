@@ -4,7 +4,7 @@
 -- of use: with fixed windows (reset = end of window) the product changes with use, with a refilling bucket it cannot.
 local SEEN = {}
 for unit, kind in ipairs({'requests', 'tokens', 'images'}) do
-  SEEN[unit] = {limit = 'hl:' .. kind, window = 'hw:' .. kind, used = 'hu:' .. kind}
+  SEEN[unit] = {limit = 'hl:' .. kind, window = 'hw:' .. kind, used = 'hu:' .. kind, at = 'ha:' .. kind}
 end
 
 -- The announced bucket of a minute's limit: another one than before, and what was known of the old one is void.
@@ -17,12 +17,16 @@ end
 
 local function near(a, b) return math.abs(a - b) <= 0.02 * b end
 
--- True if a rate of ours may have changed.
-local function learn(state, unit, quota, now)
+-- True if a rate of ours may have changed. `at`: when the call started, if we know: an older one tells of older limits.
+local function learn(state, unit, quota, now, at)
   local limit, used, window = quota[1], quota[1] - quota[2], quota[3]
   if window <= 0 or limit <= 0 then return false end
   local seen, rate, day = SEEN[unit], limit / window, window > 3600
   local limit_before, window_before, used_before = state[seen.limit], state[seen.window], state[seen.used]
+  if at then
+    if state[seen.at] and at < state[seen.at] and limit ~= limit_before then return false end
+    state[seen.at] = math.max(state[seen.at] or at, at)
+  end
   state[seen.limit], state[seen.window], state[seen.used] = limit, window, used
   local agreed = limit_before == limit and near(window_before, window)
     and (window == 60 or math.abs(used_before - used) >= 0.05 * math.max(used_before, used))

@@ -3,6 +3,8 @@
 local RESERVE_S = 0.25                    -- never planned away: so much of the rate,
 local RESERVE_SHARE, RESERVE_ERRORS = 0.01, 0.3   -- of the limit, and more where estimates are far off,
 local RESERVE_CALLS, RESERVE_DEVIATIONS = 2, 4    -- calls, deviations of what headers say from what we expect
+local FLOOR_S = 0.05                      -- a hidden bucket need not be fuller than this from full
+local WARY_S = 10                         -- so long after a refusal nothing owed to us is taken below the floor
 local GUARD_S, GUARD_DEVIATIONS, GUARD_ERRORS = 0.1, 3, 2.5   -- left by a call that is larger than others
 local SPEND_S = 1                         -- near its end credit is spent over about this long
 local RESTORE, RESTORE_MOST = 0.07, 0.1   -- per second, and of the rate: below the floor we go slower
@@ -32,7 +34,7 @@ local function floor_of(state, f)
   least = math.min(least, 0.5 * C) + (1 - state.share) * C
   if state.lT or state.fixed then
     -- a hidden bucket is drained as the announced one is, from where both were full
-    local burst = math.max(state[f.T], FULL_S) * Q
+    local burst = math.max(state[f.T], FLOOR_S) * Q
     least = math.max(least, math.min(C, state[f.h] or C) - math.max(burst, FULL_CALLS * c))
   end
   return least
@@ -63,6 +65,7 @@ local function pace(state, entry, warm, in_flight)
   if state[f.l] then
     local Q, others = state[f.Q], foreign(state, f)
     local left, over = Q * state[f.g] * warm - others, credit_of(state, f, in_flight)
+    entry.low = over < 0 and state.gt - state.cut < WARY_S
     if over < 0 then
       rate = math.min(ours, left + math.max(RESTORE * over, -RESTORE_MOST * Q))
     else

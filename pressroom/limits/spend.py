@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pressroom.limits.bucket import DAY_SECONDS, FULL_CALLS, FULL_SECONDS, Bucket
+from pressroom.limits.bucket import DAY_SECONDS, FULL_CALLS, Bucket
 from pressroom.limits.headers import QuotaHeaders
 
-PROVEN_SECONDS = 2.0
+FLOOR_SECONDS = 0.05
+WARY_SECONDS = 10.0
 GROW_SECONDS = 600.0
 QUANTUM_MIN_SECONDS = 0.04
 RECENT_SECONDS = 10.0
@@ -52,6 +53,8 @@ class Spending:
     burst_since: float = 0.0
     burst_grew: bool = False
     wait: float = GROW_SECONDS
+    last_cut: float = -1.0
+    """When a refusal last lowered the factors."""
 
     def pass_time(self, buckets: Sequence[Bucket], elapsed: float) -> None:
         """The reserve that refusals taught fades, and a ramp rises."""
@@ -70,7 +73,7 @@ class Spending:
         if self.burst is None and not self.fixed:
             return least
         top = announced.limit if announced.highest is None else min(announced.limit, announced.highest)
-        burst = max(bucket.burst, FULL_SECONDS) * announced.rate
+        burst = max(bucket.burst, FLOOR_SECONDS) * announced.rate
         return max(least, top - max(burst, FULL_CALLS * bucket.mean_cost))
 
     def pace(self, bucket: Bucket, *, warm: float, in_flight: int, now: float) -> float:
@@ -78,11 +81,13 @@ class Spending:
         assert bucket.rate is not None
         ours = bucket.rate * bucket.factor * warm
         rate, announced = ours, bucket.followed
+        bucket.low = False
         if announced is not None:
             lead = max(0.0, self.last_slot - now)
             level = bucket.expected_level(in_flight) + (announced.rate - announced.foreign) * lead
             over = min(level, announced.limit) - self.floor(bucket)
             left = announced.rate * bucket.factor * warm - announced.foreign
+            bucket.low = over < 0 and now - self.last_cut < WARY_SECONDS
             if over < 0:
                 rate = min(ours, left + max(0.07 * over, -0.1 * announced.rate))
             else:
@@ -108,9 +113,9 @@ class Spending:
             most = 16.0 if self.proven else max(1.25, min(4.0, 1 + 8 / calls))
             self.speed, self.speed_since = min(most, 2 * self.speed), now
 
-    def grow(self, buckets: Sequence[Bucket], *, last_cut: float, now: float) -> bool:
+    def grow(self, buckets: Sequence[Bucket], now: float) -> bool:
         """A learned burst grows after quiet minutes; True if it did."""
-        if self.burst is None or now - max(self.burst_since, last_cut) < self.wait:
+        if self.burst is None or now - max(self.burst_since, self.last_cut) < self.wait:
             return False
         sizes = [b.announced.limit / b.announced.rate for b in buckets if b.announced is not None]
         self.burst, self.burst_since, self.burst_grew = self.burst * 1.5, now, True

@@ -97,7 +97,7 @@ local function observe(headers, taken, at, before)
   for unit = 1, 3 do
     local quota = headers[unit]
     if quota ~= 0 then
-      if learn(S, unit, quota, now) then find_active() end
+      if learn(S, unit, quota, now, at) then find_active() end
       if quota[2] < 0.1 * quota[1] then healthy = false end
     end
   end
@@ -248,7 +248,9 @@ local function try(cost)
       if need < 0 then
         S[f.b] = debt - units
       elseif debt ~= 0 then
-        extra = math.max(-0.3 * units, math.min(0.5 * units, debt * math.min(1, units / (entry.R * SMOOTH_S))))
+        -- what is owed to us is not taken while the provider refuses and its bucket is lower than we want it
+        local least = entry.low and 0 or -0.3 * units
+        extra = math.max(least, math.min(0.5 * units, debt * math.min(1, units / (entry.R * SMOOTH_S))))
         S[f.b] = debt - extra
       end
       S[f.t] = math.max(S[f.t], start) + (units + extra) / entry.r

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
+from benchmarks.limiter_batches import BATCHES, run_batch, with_quantum
 from benchmarks.limiter_provider import Limits
 from benchmarks.limiter_simulation import LARGE, SMALL, Outcome, run_script
 from benchmarks.limiter_world import Scenario
@@ -60,7 +61,7 @@ def test_limits_are_learned_from_headers(server: redis.Redis) -> None:
 
 
 def test_a_days_limit(server: redis.Redis) -> None:
-    limits = Limits(rpm=600, rpd=500, quantum_seconds=1)
+    limits = Limits(rpm=600, rpd=500, quantum_seconds=60)
     outcome = run_script(Scenario(name="day", limits=limits, seconds=300, warm_seconds=0, workers=4), server)
     assert held(outcome), outcome
 
@@ -77,3 +78,47 @@ def test_state_lost_in_the_middle(server: redis.Redis) -> None:
     outcome = run_script(SATURATED, server, lose_state_at=40.0)
     assert outcome.utilization >= 0.95, "half rate until a header shows room"
     assert outcome.refused < 0.01, outcome
+
+
+@pytest.mark.parametrize("scenario", BATCHES, ids=lambda one: one.name)
+@pytest.mark.parametrize("workers", [1, 2, 4, 8])
+def test_stored_quota_is_spent(server: redis.Redis, scenario: Scenario, workers: int) -> None:
+    """A short batch on an idle account takes what the bucket holds, and is not refused."""
+    outcome = run_batch(scenario, server, workers=workers)
+    assert outcome.over_ideal <= 1.05, outcome
+    assert outcome.refused == 0
+    assert outcome.done == scenario.batch
+
+
+@pytest.mark.parametrize("scenario", BATCHES, ids=lambda one: one.name)
+@pytest.mark.parametrize("workers", [1, 4, 8])
+def test_a_hidden_quantum_is_found_once(server: redis.Redis, scenario: Scenario, workers: int) -> None:
+    hidden = with_quantum(scenario, 1.0)
+    first = run_batch(hidden, server, workers=workers)
+    assert 0 < first.refused <= 10
+    assert first.learned is not None
+    after = run_batch(hidden, server, workers=workers, learned=first.learned)
+    assert after.refused == 0
+    assert after.learned == first.learned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.2, 0.4])
+@pytest.mark.parametrize("quantum", [0.5, 60.0])
+def test_others_on_the_account(server: redis.Redis, share: float, quantum: float) -> None:
+    """Utilization counts both; more than 100 % is stored quota."""
+    limits = replace(LARGE, quantum_seconds=quantum)
+    scenario = replace(SATURATED, limits=limits, outage=False, seconds=200, warm_seconds=30, foreign=(60, 160, share))
+    outcome = run_script(scenario, server)
+    assert outcome.utilization >= 0.96, outcome
+    assert outcome.refused < 0.01, outcome
+
+
+def test_limits_that_change_in_mid_run(server: redis.Redis) -> None:
+    small = replace(LARGE, rpm=2_000, tpm=1_600_000)
+    changing = Scenario(
+        name="changes", limits=small, seconds=240, warm_seconds=20, outage=False, changes=((80, 0.5), (160, 1.0))
+    )
+    outcome = run_script(changing, server)
+    assert outcome.utilization >= 0.95, outcome
+    assert outcome.refused < 0.02, outcome
