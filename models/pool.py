@@ -14,9 +14,9 @@ class Pool(Base):
 
     `explicit_limits` are set by people and always win; `learned_limits` were read from headers and refusals; both are
     objects of the dimensions rpm, tpm, ipm, rpd, tpd and concurrency, and `burst_seconds`. What neither names comes
-    from the catalog (`catalog_limits`). `strict_credit` and `late_credit` are seconds that interactive and late jobs may still have out
-    of turn; null is as much as they can have. `limiter_epoch` is the life of the Redis state last seen: another one
-    means it was lost.
+    from the catalog (`catalog_limits`). `strict_credit` and `late_credit` are seconds that interactive and late jobs
+    may still have out of turn; null is as much as they can have. `limiter_epoch` is the life of the Redis state last
+    seen: another one means it was lost.
     """
 
     __tablename__ = "pools"
