@@ -9,7 +9,15 @@ import argparse
 import subprocess
 import sys
 
-FULL = (("floor",), ("cpu_per_job",), ("scenarios",), ("claim",), ("fairness",))
+FULL = (
+    ("floor",),
+    ("cpu_per_job",),
+    ("scenarios",),
+    ("claim",),
+    ("fairness",),
+    ("limiter_batches",),
+    ("limiter_simulation",),
+)
 QUICK = (
     ("floor", "--calls", "2000", "--rounds", "2"),
     ("cpu_per_job", "--jobs", "1500", "--rounds", "2"),
