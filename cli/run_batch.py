@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
         say(f"starting the local stack in {settings.data_dir} …")
     with interrupted_by_termination(), open_system(settings, create=True) as system:
         system.prepare()
-        options = request.batch.ingest_options(system.engine, system.settings)
+        options = replace(request.batch.ingest_options(system.engine, system.settings), limits=request.limits)
         with system.engine.connect() as conn:
             work_began = database_time(conn)
         taken = _take(system, request, options, mark)

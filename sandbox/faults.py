@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sandbox import errors
-from sandbox.config import Endpoint, FaultKind, FaultRule
+from sandbox.config import Endpoint, FaultKind, FaultRule, Limits
 from sandbox.durations import go_duration, whole_seconds
 from sandbox.errors import ApiError
 
@@ -93,15 +93,20 @@ def _looks_at(rule: FaultRule, endpoint: Endpoint, model: str, text: Callable[[]
     return match.contains is None or match.contains in text()
 
 
-def refusal_error(rule: FaultRule, *, endpoint: Endpoint, model: str, organization: str) -> ApiError:
-    """The error that a rule in REFUSALS answers with (http_503 has no JSON body: see PLAIN_503)."""
+def refusal_error(
+    rule: FaultRule, *, endpoint: Endpoint, model: str, organization: str, limits: Limits | None = None
+) -> ApiError:
+    """The error that a rule in REFUSALS answers with (http_503 has no JSON body: see PLAIN_503).
+
+    A rate limit is stated as it is in `limits`: callers believe the figure. Where there is none, no figure is given.
+    """
     kind = rule.fault
     seconds = 1.0 if rule.seconds is None else rule.seconds
     retry = (("retry-after", str(whole_seconds(seconds))),)
     if kind in _QUOTA_MESSAGES:
         return ApiError(429, _QUOTA_MESSAGES[kind], type="insufficient_quota", code=kind)
     if kind.startswith("rate_limit_"):
-        return _rate_limited(kind, seconds, model=model, organization=organization)
+        return _rate_limited(kind, seconds, where=f"for {model} in organization {organization}", limits=limits)
     simple: dict[str, ApiError] = {
         "overloaded": ApiError(
             503,
@@ -131,14 +136,18 @@ def refusal_error(rule: FaultRule, *, endpoint: Endpoint, model: str, organizati
     return simple[kind]
 
 
-def _rate_limited(kind: str, seconds: float, *, model: str, organization: str) -> ApiError:
-    label, error_type = {
-        "rate_limit_requests": ("requests per min (RPM)", "requests"),
-        "rate_limit_tokens": ("tokens per min (TPM)", "tokens"),
-        "rate_limit_images": ("images per minute (IPM)", "input-images"),
+def _rate_limited(kind: str, seconds: float, *, where: str, limits: Limits | None) -> ApiError:
+    limits = limits or Limits()
+    label, error_type, per_minute = {
+        "rate_limit_requests": ("requests per min (RPM)", "requests", limits.rpm),
+        "rate_limit_tokens": ("tokens per min (TPM)", "tokens", limits.tpm),
+        "rate_limit_images": ("images per minute (IPM)", "input-images", limits.ipm),
     }[kind]
+    amounts = ""
+    if per_minute is not None:
+        amounts = f": Limit {per_minute:.0f}, Used {per_minute:.0f}, Requested 1"
     message = (
-        f"Rate limit reached for {model} in organization {organization} on {label}: Limit 500, Used 500, Requested 1. "
+        f"Rate limit reached {where} on {label}{amounts}. "
         f"Please try again in {go_duration(seconds)}. Visit https://platform.openai.com/account/rate-limits to learn "
         "more."
     )

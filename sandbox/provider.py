@@ -138,7 +138,7 @@ class Provider:
             if rule.fault == "http_503":
                 return self._plain_503(call, started)
             if rule.fault in REFUSALS:
-                raise refusal_error(rule, endpoint=endpoint, model=model, organization=self.config.organization)
+                raise self._refusal(rule, endpoint, model, call.account)
         spec = self._served(endpoint, model)
         plan = plan_chat(body, spec, self.config.chat) if endpoint == "chat" else plan_images(body)
         group = self._accounts.group(model, spec, call.account)
@@ -148,6 +148,12 @@ class Provider:
         if refusal is not None:
             return self._error_reply(self._limited(refusal, model), call, started, rate_headers)
         return await self._work(Work(call, request, spec, plan, group, rate_headers, rule, started))
+
+    def _refusal(self, rule: FaultRule, endpoint: CallEndpoint, model: str, holder: str) -> ApiError:
+        spec = self.config.models.get(model)
+        limits = None if spec is None else self._accounts.of(self._accounts.group(model, spec, holder)).limits
+        organization = self.config.organization
+        return refusal_error(rule, endpoint=endpoint, model=model, organization=organization, limits=limits)
 
     def _served(self, endpoint: CallEndpoint, model: str) -> ModelSpec:
         spec = self.config.models.get(model)

@@ -25,6 +25,7 @@ from pressroom.jobs.check import RequestChecker
 from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
 from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs
+from pressroom.limits.pool_limits import PoolLimits
 from pressroom.money.budgets import Ceiling
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
 from pressroom.operations.checks import metadata as metadata_problem
@@ -54,6 +55,8 @@ class IngestOptions:
     priority: int = 0
     budget_usd: Decimal | None = None
     """What the batch may cost at most; its jobs wait when that is used up."""
+    limits: Mapping[str, PoolLimits] = field(default_factory=dict)
+    """Limits by model that will be in force when the work begins: the review reckons with them."""
 
 
 Review = Callable[[Connection, InputEstimate], None]
@@ -119,7 +122,7 @@ def ingest(
                     sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
                 figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
                 conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
-                found = estimate(sieve.tally, load_basis(conn, options.base_url, day, prices))
+                found = estimate(sieve.tally, load_basis(conn, options.base_url, day, prices, limits=options.limits))
                 expected_usd = found.expected_usd
                 if review is not None:
                     review(conn, found)

@@ -16,6 +16,7 @@ local RETRY_AFTER_MAX_S = 600
 local RATE_WINDOW_S = 10        -- time constant of the rate shown to people
 local START_CREDIT_S = 0.05     -- a new state starts with at most this much of its burst
 local DAY_S = 86400
+local STATED_S = 3600           -- so long a limit in a refusal's words holds down a higher setting
 local GROW_S = 600              -- a learned burst grows after so long without a 429
 local EXTRA_HALF_S = 600        -- the reserve that refusals taught halves in this time
 local DAY_MARGIN_S = 1           -- the provider refills from when calls arrive, we count from when they start

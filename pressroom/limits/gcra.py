@@ -26,6 +26,7 @@ REST_SECONDS = 0.05
 COLD_SECONDS = 30.0
 CONCURRENCY_POLL_SECONDS = 0.1
 RETRY_AFTER_MAX_SECONDS = 600.0
+STATED_SECONDS = 3600.0
 START_CREDIT_SECONDS = 0.05
 _Units = tuple[float, float, float]
 
@@ -76,6 +77,7 @@ class Pool:
     in_flight: int = 0
     calls: float = 1.0
     newest_told: float | None = None
+    stated_at: float | None = None
 
     @classmethod
     def start(cls, limits: PoolLimits, *, lost: bool = False, day_used: Cost | None = None) -> Pool:
@@ -119,6 +121,7 @@ class Pool:
         """A tick begins at `now`; a clock that stepped back stands still instead."""
         now = max(self.now, now)
         elapsed, self.now, self.in_flight, self.newest_told = now - self.now, now, in_flight, None
+        self._retry_settings()
         active = self.active()
         for bucket in active:
             if bucket.announced is not None:
@@ -263,7 +266,18 @@ class Pool:
     def _believe(self, stated: StatedLimit) -> None:
         for bucket in self.buckets:
             if bucket.name == stated.dimension and bucket.unit not in self.seen:
+                self.stated_at = self.now
                 bucket.learned = bucket.stated = stated.limit / bucket.period
+                bucket.choose_rate(self.now, self.spending.share)
+
+    def _retry_settings(self) -> None:
+        """What refusals stated long ago holds no setting down any longer."""
+        if self.stated_at is None or self.now - self.stated_at < STATED_SECONDS:
+            return
+        self.stated_at = None
+        for bucket in self.buckets:
+            if bucket.setting is not None and bucket.stated is not None:
+                bucket.stated = None
                 bucket.choose_rate(self.now, self.spending.share)
 
     def acquire(self, costs: Sequence[Cost], *, workers: int = 1) -> Decision:

@@ -53,7 +53,21 @@ local function believe(state, name, limit, now)
   for _, dim in ipairs(DIMS) do
     local f = FIELD[dim.name]
     if dim.name == name and not state[SEEN[dim.unit].limit] then
-      state[f.lR], state[f.xR] = limit / dim.period, limit / dim.period
+      state[f.lR], state[f.xR], state.xt = limit / dim.period, limit / dim.period, now
+      choose_rate(state, dim, now)
+    end
+  end
+end
+
+-- What refusals stated long ago holds no setting down any longer: limits rise, and words can be wrong. If not, the next
+-- refusal says so again.
+local function retry_settings(state, now)
+  if not state.xt or now - state.xt < STATED_S then return end
+  state.xt = nil
+  for _, dim in ipairs(DIMS) do
+    local f = FIELD[dim.name]
+    if state[f.sR] and state[f.xR] then
+      state[f.xR] = nil
       choose_rate(state, dim, now)
     end
   end

@@ -165,7 +165,19 @@ def test_refusals_say_how_long_to_wait(sandbox: SandboxProcess, client: openai.O
         chat(client)
 
     assert caught.value.response.headers["retry-after"] == "7"
-    assert "Please try again in 7s." in caught.value.message
+    assert "on tokens per min (TPM). Please try again in 7s." in caught.value.message, "no limit is configured"
+
+
+def test_a_refusal_states_the_limit_that_is_configured_for_the_account(
+    sandbox: SandboxProcess, client: openai.OpenAI
+) -> None:
+    sandbox.configure(limits={"gpt-4o-mini": {"tpm": 123_000}, "gpt-4o-mini@b": {"tpm": 77_000}})
+    fail(sandbox, "rate_limit_tokens")
+
+    for key, limit in (("sk-any", 123_000), ("sandbox-b", 77_000)):
+        with pytest.raises(openai.RateLimitError) as caught:
+            chat(client.with_options(api_key=key))
+        assert f"(TPM): Limit {limit}, Used {limit}, Requested 1." in caught.value.message
 
 
 def test_refusals_charge_nothing(sandbox: SandboxProcess, client: openai.OpenAI) -> None:

@@ -18,7 +18,9 @@ from pressroom.batches.read_input import PromptOptions
 from pressroom.batches.sieve import REMEMBERED_IDS
 from pressroom.errors import InvalidInput, NotFound
 from pressroom.ids import new_id
+from pressroom.jobs.estimate import InputEstimate
 from pressroom.jobs.submit import CHUNK
+from pressroom.limits.pool_limits import PoolLimits
 from pressroom.settings import OPENAI_BASE_URL, SANDBOX
 from tests.integration.batches.inputs import (
     OPTIONS,
@@ -91,6 +93,18 @@ def test_options_reach_every_job(engine: Engine, tmp_path: Path) -> None:
     with engine.connect() as conn:
         assert conn.execute(text("SELECT metadata FROM batches")).scalar_one() == {"for": "tests"}
         assert conn.execute(text("SELECT priority_class FROM stakes")).scalar_one() == "bulk"
+
+
+def test_a_review_reckons_with_the_limits_of_the_run(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("".join(f"boat {number}\n" for number in range(120)))
+    seen: list[InputEstimate] = []
+    options = IngestOptions(SANDBOX, limits={"dall-e-2": PoolLimits(ipm=60)})
+    prompts = PromptOptions(model="dall-e-2", size="256x256")
+
+    ingest(engine, path, prompt_options=prompts, options=options, review=lambda _, found: seen.append(found))
+
+    assert (seen[0].models[0].by, seen[0].seconds) == ("ipm", pytest.approx(120, abs=2))
 
 
 @pytest.mark.parametrize("bad_at", [1, 500, 1000])

@@ -39,6 +39,13 @@ def test_images_a_minute_are_read_off_a_refusal(bench: Bench) -> None:
             granted += len(again.slots)
             await limiter.tick("p", "w", settled=[Settled(one, IMAGE, IMAGE) for one in again.slot_ids])
         assert 8 <= granted <= 11
+        bench.clock.pass_(3_500)
+        await limiter.tick("p", "w")
+        assert (await limiter.status("p")).dimensions["ipm"].limit == pytest.approx(50), "tried again after an hour"
+        grant = await limiter.tick("p", "w", acquire=[IMAGE])
+        refused = Rejected(grant.slot_ids[0], IMAGE, 12.0, "images", stated=StatedLimit("ipm", 5, 5, 1, 12.0))
+        await limiter.tick("p", "w", rejected=[refused])
+        assert (await limiter.status("p")).dimensions["ipm"].limit == pytest.approx(5), "stated again"
         await limiter.set_limits("p", PoolLimits(ipm=50))
         assert (await limiter.status("p")).dimensions["ipm"].limit == pytest.approx(50), "set anew"
 
