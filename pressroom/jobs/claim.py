@@ -213,12 +213,14 @@ class Claims:
     def _figures(self) -> Mapping[str, Any]:
         rates = self.rates
         least = NOMINAL_SECONDS if rates.unlimited else 0.0
+        # A request that takes nothing of what is limited is charged something all the same: turns are divided by it.
+        least_charge = max(least, NOTHING_SECONDS)
         return {
             "open": list(self.open_deployments),
             "request_seconds": max(least, rates.request_seconds),
             "token_seconds": rates.token_seconds,
             "image_seconds": rates.image_seconds,
-            "request_charge": max(least, rates.request_charge),
+            "request_charge": max(least_charge, rates.request_charge),
             "token_charge": rates.token_charge,
             "image_charge": rates.image_seconds,
         }

@@ -326,3 +326,15 @@ def test_submitted_jobs_are_on_the_books_only_when_the_transaction_commits(desk:
 
     assert desk.states() == {}
     assert desk.faults() == {}
+
+
+@pytest.mark.parametrize(("limits", "tokens"), [({"ipm": 5}, 100), ({"tpm": 5000}, 0)])
+def test_jobs_that_take_nothing_of_what_their_pool_limits_go_out(
+    desk: Desk, limits: dict[str, int], tokens: int
+) -> None:
+    desk.deployment(limits=limits)
+    desk.submit(10, tokens=tokens)
+
+    desk.dispatch()
+
+    assert desk.states() == {"leased": 10}
