@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from models import PriorityClass
 from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow, ensure_stake
+from pressroom.jobs.stops import mark_paused
 
 _FLOWS = text(
     """
@@ -80,6 +81,7 @@ def move_jobs(conn: Connection, source: int, target: int, limit: int, *, scope: 
         change.images += row.images
         change.ready = True
     change_flows(conn, changes)
+    mark_paused(conn, list(changes))
     return moved
 
 

@@ -33,6 +33,16 @@ _REFRESH = text(
     """  # noqa: S608  (no values)
 )
 _STOP = text("UPDATE flows SET paused = true WHERE id = ANY(CAST(:ids AS bigint[]))")
+_MARK = text(
+    f"""
+    UPDATE flows f SET paused = true WHERE f.id = ANY(CAST(:ids AS bigint[])) AND NOT f.paused AND ({_SHOULD_PAUSE})
+    """  # noqa: S608  (no values)
+)
+
+# Made by a transaction that a pause did not see, and that did not see the pause.
+_MISSED = text(
+    f"SELECT f.id FROM flows f WHERE f.active AND NOT f.paused AND ({_SHOULD_PAUSE}) ORDER BY f.id"  # noqa: S608
+)
 
 _LEFT_OVER = text(
     f"""
@@ -155,9 +165,31 @@ def stopped(engine: Engine, flows: Sequence[int]) -> Iterator[None]:
             yield
         finally:
             conn.rollback()
-            refresh_paused(conn, flows)
-            conn.execute(text("SELECT pg_advisory_unlock_shared(:key)"), {"key": _CANCELLING_KEY})
-            conn.commit()
+            try:
+                refresh_paused(conn, flows)
+                conn.commit()
+            finally:
+                # Whatever happened: the lock is the session's, and the session goes back to the pool.
+                conn.rollback()
+                conn.execute(text("SELECT pg_advisory_unlock_shared(:key)"), {"key": _CANCELLING_KEY})
+                conn.commit()
+
+
+def mark_paused(conn: Connection, flows: Sequence[int]) -> None:
+    """Mark those of these flows whose project or batch was paused since the transaction made them, at its end.
+
+    A pause cannot see flows that are not committed yet, and a submission may take minutes. The caller has locked them.
+    """
+    conn.execute(_MARK, {"ids": list(flows)})
+
+
+def mark_missed(conn: Connection) -> int:
+    """Mark flows that were committed in the very moment of a pause, neither seeing the other; how many."""
+    flows = list(conn.execute(_MISSED).scalars())
+    if flows:
+        conn.execute(_LOCK, {"ids": flows})
+        mark_paused(conn, flows)
+    return len(flows)
 
 
 def lift_left_over(conn: Connection) -> int:

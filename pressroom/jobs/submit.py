@@ -15,6 +15,7 @@ from pressroom.ids import new_id
 from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow, ensure_stake, flow_deadline
 from pressroom.jobs.resolve import DeploymentRef
 from pressroom.jobs.share import Share
+from pressroom.jobs.stops import mark_paused
 from pressroom.operations.base import Estimate
 
 CHUNK = 2000
@@ -96,6 +97,7 @@ def insert_jobs(
     for change in rows.changes.values():
         change.queued = change.jobs
     change_flows(conn, rows.changes)
+    mark_paused(conn, list(rows.changes))
     return inserted
 
 

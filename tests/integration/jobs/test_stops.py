@@ -1,6 +1,7 @@
 """Pausing, resuming, cancelling and moving a million jobs by a few rows: nothing more starts, and nothing is lost."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,8 +18,18 @@ from pressroom.jobs.queries import list_jobs
 from pressroom.jobs.reprioritise import Urgency, reprioritise
 from pressroom.jobs.retry import retry
 from pressroom.jobs.selection import Selection
-from pressroom.jobs.stops import lift_left_over, pause_batch, pause_project, resume_batch, resume_project, stopped
-from tests.fixtures.desk import Desk, success
+from pressroom.jobs.stops import (
+    lift_left_over,
+    mark_missed,
+    pause_batch,
+    pause_project,
+    resume_batch,
+    resume_project,
+    stopped,
+)
+from pressroom.jobs.submit import Destination, NewJob, insert_jobs
+from pressroom.operations.base import Estimate
+from tests.fixtures.desk import EST_USD, Desk, success
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 OF_BATCH = "SELECT count(*) FROM jobs WHERE batch_id = :b AND state = 'leased'"
@@ -247,3 +258,48 @@ def test_moved_jobs_keep_their_batch_and_place(desk: Desk) -> None:
     desk.dispatch()
     assert desk.states() == {"leased": 30}
     assert desk.faults() == {}
+
+
+def test_a_submission_under_way_is_paused_with_its_project(desk: Desk) -> None:
+    ref = desk.deployment()
+    job = NewJob("/v1/chat/completions", ref.model, "{}", Estimate(100, 0, EST_USD, EST_USD))
+
+    def pause(_: object) -> None:
+        pause_project(desk.engine, DEFAULT_PROJECT_ID)
+
+    with desk.engine.begin() as conn:
+        insert_jobs(conn, [job] * 5, Destination(DEFAULT_PROJECT_ID, {ref.model: ref}), before_waking=pause)
+
+    assert desk.dispatch() == []
+    resume_project(desk.engine, DEFAULT_PROJECT_ID)
+    desk.dispatch()
+    assert desk.states() == {"leased": 5}
+
+
+def test_a_flow_that_a_pause_could_not_see_is_found(desk: Desk) -> None:
+    elsewhere = desk.deployment("gpt-4o", pool="gpt-4o")
+    source = desk.deployment()
+    batch = desk.submit(10)
+    with ThreadPoolExecutor() as threads:
+        with desk.engine.begin() as conn:
+            assert move_jobs(conn, source.id, elsewhere.id, 5) == 5
+            paused = threads.submit(pause_batch, desk.engine, DEFAULT_PROJECT_ID, batch)
+            wait_until_blocked(desk)
+        paused.result()
+
+    with desk.engine.begin() as conn:
+        assert (mark_missed(conn), mark_missed(conn)) == (1, 0)
+
+    assert desk.dispatch() == []
+    assert resume_batch(desk.engine, DEFAULT_PROJECT_ID, batch)
+    desk.dispatch()
+    assert desk.states() == {"leased": 10}
+
+
+def wait_until_blocked(desk: Desk) -> None:
+    """Until somebody waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ends = time.monotonic() + 10
+    while not desk.scalar(query):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
