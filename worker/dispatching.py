@@ -11,8 +11,9 @@ from pressroom.jobs.deadlines import mark_late
 from pressroom.jobs.dispatch import DispatchPolicy, dispatch, unclaimed_urgent
 from pressroom.jobs.engine import EngineParts
 from pressroom.jobs.recover import sweep
+from pressroom.jobs.regroup import fetch_left_behind
 from pressroom.jobs.reroute import reroute
-from pressroom.jobs.stops import lift_left_over
+from pressroom.jobs.stops import lift_left_over, mark_missed
 from worker.assembly import Servers
 
 _SWEEP_SECONDS = 1.0
@@ -79,11 +80,15 @@ class Dispatching:
             reroute(self._servers.database, self._policy)
 
     def _review(self) -> None:
-        """Who needs more than a fair part to make a deadline, and what a crash left stopped."""
+        """Who needs more than a fair part to make a deadline, and what a crash or a race left in the wrong state."""
         with self._servers.database.begin() as conn:
             mark_late(conn)
         with self._servers.database.begin() as conn:
             lift_left_over(conn)
+        with self._servers.database.begin() as conn:
+            mark_missed(conn)
+        with self._servers.database.begin() as conn:
+            fetch_left_behind(conn)
 
     def _store_learned(self) -> None:
         """What the limiter learned of limits, and this process of tokens; and take up prices that people set."""

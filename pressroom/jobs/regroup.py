@@ -1,6 +1,9 @@
 """Put a deployment into another pool of its account: models that share one limit must share one account of it."""
 
-from sqlalchemy import Connection, text
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
 
 from models import PriorityClass
 from pressroom.errors import InvalidInput, Problem
@@ -10,12 +13,13 @@ from pressroom.jobs.resolve import pool_name
 
 MAX_NAME_CHARACTERS = 100
 
-_FLOWS = text(
-    """
-    SELECT f.id, f.project_id, s.priority_class FROM flows f JOIN stakes s ON s.id = f.stake_id
-    WHERE f.deployment_id = :deployment AND f.pool_id <> :pool ORDER BY f.id
-    """
-)
+_FLOWS = """
+    SELECT f.id, f.project_id, s.priority_class, d.pool_id FROM flows f JOIN stakes s ON s.id = f.stake_id
+      JOIN deployments d ON d.id = f.deployment_id
+    WHERE f.pool_id <> d.pool_id AND {which} ORDER BY f.id
+"""
+_FLOWS_OF = text(_FLOWS.format(which="f.deployment_id = :deployment"))
+_LEFT_BEHIND = text(_FLOWS.format(which="f.queued > 0"))
 
 
 def regroup(conn: Connection, deployment: DeploymentRow, name: str) -> str:
@@ -39,16 +43,27 @@ def regroup(conn: Connection, deployment: DeploymentRow, name: str) -> str:
     )
     pool_id = conn.execute(text("SELECT id FROM pools WHERE name = :name"), {"name": whole}).scalar_one()
     conn.execute(text("UPDATE deployments SET pool_id = :pool WHERE id = :id"), {"pool": pool_id, "id": deployment.id})
-    _move_flows(conn, deployment, pool_id)
+    _move_flows(conn, conn.execute(_FLOWS_OF, {"deployment": deployment.id}).all())
     return whole
 
 
-def _move_flows(conn: Connection, deployment: DeploymentRow, pool_id: int) -> None:
-    flows = conn.execute(_FLOWS, {"deployment": deployment.id, "pool": pool_id}).all()
+def fetch_left_behind(conn: Connection) -> int:
+    """Put flows with jobs into their deployment's pool that were made in its old one while it changed; how many.
+
+    A submission that was under way cannot be seen by `regroup`, and the old pool starts no jobs of the deployment.
+    """
+    flows = conn.execute(_LEFT_BEHIND).all()
+    _move_flows(conn, flows)
+    return len(flows)
+
+
+def _move_flows(conn: Connection, flows: Sequence[Row[Any]]) -> None:
     stakes = {
-        (project_id, kind): ensure_stake(
+        (pool_id, project_id, kind): ensure_stake(
             conn, pool_id=pool_id, project_id=project_id, priority_class=PriorityClass(kind)
         )
-        for project_id, kind in sorted({(flow.project_id, flow.priority_class) for flow in flows})
+        for pool_id, project_id, kind in sorted(
+            {(flow.pool_id, flow.project_id, flow.priority_class) for flow in flows}
+        )
     }
-    restake(conn, {flow.id: stakes[flow.project_id, flow.priority_class] for flow in flows})
+    restake(conn, {flow.id: stakes[flow.pool_id, flow.project_id, flow.priority_class] for flow in flows})

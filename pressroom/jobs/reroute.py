@@ -78,12 +78,19 @@ def reroute(engine: Engine, policy: DispatchPolicy) -> int:
     """One round over all routes. Returns how many jobs were moved."""
     moved = 0
     with engine.begin() as conn:
-        conn.execute(_LAX_COMMIT)
         for route in _read(conn):
-            moved += _leave_stopped(conn, route, policy)
-            moved += _fetch_for_trials(conn, route)
-            moved += _fill_idle(conn, route, policy)
+            moved += _leave_stopped(engine, route, policy)
+            moved += _fetch_for_trials(engine, route)
+            moved += _fill_idle(engine, route, policy)
     return moved
+
+
+def _move(engine: Engine, places: tuple[_Place, _Place], limit: int, scope: Scope) -> int:
+    """In a transaction of its own: two moves in one would lock flows out of order, and settlement meets them there."""
+    source, target = places
+    with engine.begin() as conn:
+        conn.execute(_LAX_COMMIT)
+        return move_jobs(conn, source.row.id, target.row.id, limit, scope=scope)
 
 
 def _read(conn: Connection) -> Iterator[_Route]:
@@ -117,7 +124,7 @@ def _takers(route: _Route, policy: DispatchPolicy) -> list[_Place]:
     return [p for p in able if p.row.weight is not None] or able[:1]
 
 
-def _leave_stopped(conn: Connection, route: _Route, policy: DispatchPolicy) -> int:
+def _leave_stopped(engine: Engine, route: _Route, policy: DispatchPolicy) -> int:
     takers = _takers(route, policy)
     if not takers:
         return 0
@@ -130,7 +137,7 @@ def _leave_stopped(conn: Connection, route: _Route, policy: DispatchPolicy) -> i
             continue
         for taker in takers:
             want = -(-leaving * (taker.row.weight or 1) // total)
-            n = move_jobs(conn, place.row.id, taker.row.id, want, scope=route.scope)
+            n = _move(engine, (place, taker), want, route.scope)
             taker.queued += n
             taker.pool_idle = taker.pool_idle and not n
             place.queued -= n
@@ -138,20 +145,20 @@ def _leave_stopped(conn: Connection, route: _Route, policy: DispatchPolicy) -> i
     return moved
 
 
-def _fetch_for_trials(conn: Connection, route: _Route) -> int:
+def _fetch_for_trials(engine: Engine, route: _Route) -> int:
     """A stopped deployment whose jobs have all left gets a few back, or nothing would show that it is well again."""
     moved = 0
     for place in route.places:
         if place.row.tries and place.queued == 0:
             busiest = max(route.places, key=lambda other: other.queued)
-            n = move_jobs(conn, busiest.row.id, place.row.id, PROBES, scope=route.scope) if busiest.queued else 0
+            n = _move(engine, (busiest, place), PROBES, route.scope) if busiest.queued else 0
             place.queued += n
             busiest.queued -= n
             moved += n
     return moved
 
 
-def _fill_idle(conn: Connection, route: _Route, policy: DispatchPolicy) -> int:
+def _fill_idle(engine: Engine, route: _Route, policy: DispatchPolicy) -> int:
     """What a running target with a weight could do soon, it takes over from whoever has the longest way to go."""
     moved = 0
     for place in _takers(route, policy):
@@ -161,7 +168,7 @@ def _fill_idle(conn: Connection, route: _Route, policy: DispatchPolicy) -> int:
         donor = max(busy, key=lambda other: other.queued)
         theirs, ours = (p.rates.seconds(donor.tokens, donor.images) for p in (donor, place))
         want = fair_part(donor.queued, theirs, ours)
-        n = move_jobs(conn, donor.row.id, place.row.id, want, scope=route.scope) if want else 0
+        n = _move(engine, (donor, place), want, route.scope) if want else 0
         donor.queued -= n
         place.pool_idle = place.pool_idle and not n
         moved += n

@@ -1,6 +1,7 @@
 """Routes in the books: who gets a project's jobs, who steps in, and how queued jobs change places."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,7 @@ from pressroom.errors import InvalidInput, NotFound
 from pressroom.jobs import deployments, route
 from pressroom.jobs.move import Scope, move_jobs
 from pressroom.jobs.overview import overview
-from pressroom.jobs.regroup import regroup
+from pressroom.jobs.regroup import fetch_left_behind, regroup
 from pressroom.jobs.reroute import reroute
 from pressroom.jobs.stop_deployment import Stop, stop_deployment
 from pressroom.jobs.submit import Destination, NewJob, insert_jobs
@@ -20,6 +21,7 @@ from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.operations.base import Estimate
 from pressroom.settings import SANDBOX
 from tests.fixtures.desk import EST_USD, Desk
+from tests.integration.jobs.test_stops import wait_until_blocked
 
 MODEL = "gpt-4o-mini"
 
@@ -251,3 +253,48 @@ def test_models_that_share_a_limit_share_a_pool_by_hand(desk: Desk, limiter: Lim
     assert {view.waiting for view in views} == {60}
     assert [view.drain_seconds for view in views] == [pytest.approx(60.0)] * 2
     assert desk.faults() == {}
+
+
+def test_a_submission_under_way_finds_its_way_out_of_the_old_pool(desk: Desk) -> None:
+    ref = desk.deployment()
+    with desk.engine.connect() as conn:
+        [row] = deployments.list_deployments(conn)
+    job = NewJob("/v1/chat/completions", MODEL, "{}", Estimate(100, 0, EST_USD, EST_USD))
+
+    def change_pool(_: object) -> None:
+        with desk.engine.begin() as other:
+            regroup(other, row, "small")
+
+    with desk.engine.begin() as conn:
+        insert_jobs(conn, [job] * 5, Destination(DEFAULT_PROJECT_ID, {MODEL: ref}), before_waking=change_pool)
+    assert desk.dispatch() == []
+
+    with desk.engine.begin() as conn:
+        assert (fetch_left_behind(conn), fetch_left_behind(conn)) == (1, 0)
+
+    desk.dispatch()
+    assert desk.states() == {"leased": 5}
+    assert desk.faults() == {}
+
+
+def test_rerouting_holds_no_flow_while_it_waits_for_another(desk: Desk, limiter: LimiterAdmin) -> None:
+    rows = add_all(desk, "ab")
+    other = desk.project("other")
+    set_route(desk, a=1, b=1)
+    set_route(desk, project=other, a=1, b=1)
+    submit(desk, 10)
+    submit(desk, 10, project=other)
+    stop(desk, limiter, rows[0])
+    query = "SELECT id FROM flows WHERE deployment_id = :d AND project_id = :p"
+    first = desk.scalar(query, d=rows[0].id, p=DEFAULT_PROJECT_ID)
+    second = desk.scalar(query, d=rows[0].id, p=other)
+
+    with ThreadPoolExecutor() as threads:
+        with desk.engine.begin() as conn:
+            conn.execute(text("SELECT 1 FROM flows WHERE id = :id FOR NO KEY UPDATE"), {"id": second})
+            moving = threads.submit(reroute, desk.engine, desk.policy)
+            wait_until_blocked(desk)
+            conn.execute(text("SELECT 1 FROM flows WHERE id = :id FOR NO KEY UPDATE NOWAIT"), {"id": first})
+        assert moving.result() == 10
+
+    assert queued(desk) == {"a": 0, "b": 20}
