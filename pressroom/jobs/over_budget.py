@@ -123,10 +123,13 @@ _PARKED = text(
     """  # noqa: S608
 )
 
+# Not by those that cannot start: a batch that is paused with them would keep the money from all others for good.
 _SPOKEN_FOR = text(
     """
-    SELECT d.is_sandbox, sum(j.est_cost_usd) AS usd FROM jobs j JOIN deployments d ON d.id = j.deployment_id
-    WHERE j.waiting_budget_id = :budget AND j.state = 'queued' AND j.run_at IS NULL GROUP BY 1
+    SELECT d.is_sandbox, sum(j.est_cost_usd) AS usd
+    FROM jobs j JOIN flows f ON f.id = j.flow_id JOIN deployments d ON d.id = j.deployment_id
+    WHERE j.waiting_budget_id = :budget AND j.state = 'queued' AND j.run_at IS NULL
+      AND NOT f.paused AND f.blocked_by IS NULL AND d.paused_at IS NULL GROUP BY 1
     """
 )
 

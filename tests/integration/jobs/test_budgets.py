@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
+from pressroom.ids import new_id
 from pressroom.jobs.budgets import BudgetKey, BudgetRow, list_budgets, remove_budget, set_budget
 from pressroom.jobs.over_budget import STARTS_AT
+from pressroom.jobs.stops import pause_batch
 from pressroom.money.budgets import window_end, window_start
 from tests.fixtures.desk import COST_USD, EST_USD, Desk, limited, refusal, retry, success, unknown, unsent
 
@@ -243,3 +245,23 @@ def test_the_database_and_the_arithmetic_agree_on_where_a_window_begins(desk: De
 
     assert row.starts_at == window_start(period, row.now)
     assert window(desk).resets_at == window_end(period, row.now)
+
+
+def test_what_a_paused_batch_was_woken_for_is_there_for_others(desk: Desk) -> None:
+    key = new_id()
+    first, second = desk.submit(2), desk.submit(2)
+    desk.execute("UPDATE jobs SET api_key_id = :key", key=key)
+    put(desk, EST_USD, BudgetScope.API_KEY, key)
+    worker = desk.worker()
+    [job] = desk.take(worker)
+    attempts = desk.start([job], worker)
+    desk.settle(refusal(job, attempts[job.id]))
+    desk.sweep()
+    woken = desk.scalar("SELECT batch_id FROM jobs WHERE state = 'queued' AND run_at IS NULL")
+    assert woken == first
+
+    pause_batch(desk.engine, DEFAULT_PROJECT_ID, first)
+    desk.sweep()
+
+    assert [job.batch_id for job in desk.take(worker)] == [second]
+    assert desk.faults() == {}
