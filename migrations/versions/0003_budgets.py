@@ -14,6 +14,9 @@ depends_on = None
 
 _USD = sa.Numeric(precision=20, scale=10)
 
+# As in models/job.py when this was written.
+PARKED_UNTIL = "9999-01-01 00:00:00+00"
+
 # Reservations cannot lift a window above its cap, whoever writes. What a call really cost is always booked, and a cap
 # may be lowered below what is spent: both leave `reserved_usd` as it is or lower it.
 # The condition is in the trigger, so a lawful update never calls the function.
@@ -109,6 +112,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Parked jobs would wait for ever for budgets that are gone; ready ones start, and their flows must know.
+    op.execute(
+        "WITH ready AS (UPDATE jobs SET run_at = NULL WHERE state = 'queued' AND waiting_budget_id IS NOT NULL"
+        f" AND run_at = '{PARKED_UNTIL}' RETURNING flow_id)"
+        " UPDATE flows SET active = true WHERE id IN (SELECT flow_id FROM ready)"
+    )
     op.execute("DROP TRIGGER budget_windows_hold ON budget_windows")
     op.execute("DROP FUNCTION refuse_overspending()")
     op.drop_index("ix_flows_blocked_by", table_name="flows", postgresql_where=sa.text("blocked_by IS NOT NULL"))
