@@ -4,6 +4,7 @@ Per pool, at most `ahead_seconds` of its rate is leased and not yet started, so 
 pause and priority take effect at once, and Redis holds seconds of work.
 """
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pressroom.ids import new_id
 from pressroom.jobs.claim import Claims, Lane, Room
@@ -22,6 +24,8 @@ from pressroom.jobs.rates import Rates, effective_limits
 from pressroom.jobs.reserve import reserve
 from pressroom.jobs.sleep import put_to_sleep
 from pressroom.settings import Settings
+
+_log = logging.getLogger("pressroom.dispatch")
 
 _WORTH_FILLING = 0.2
 OUT_OF_TURN = 0.3
@@ -121,15 +125,25 @@ class DispatchPolicy:
 
 
 def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> int:
-    """Lease what each pool has room for and publish the leases. Returns the number of jobs leased."""
+    """Lease what each pool has room for and publish the leases. Returns the number of jobs leased.
+
+    A pool whose turn fails is logged and left out, and the others go on; an unreachable database is raised.
+    """
     with engine.connect() as conn:
         rows = conn.execute(_POOLS).all()
     pools = sorted({row.id for row in rows if policy.serves(row.base_url, row.api_key_env)})
     leased = 0
     for pool in pools:
-        with engine.begin() as conn:
-            conn.execute(_LAX_COMMIT)
-            leases = lease_pool(conn, pool, policy)
+        try:
+            with engine.begin() as conn:
+                conn.execute(_LAX_COMMIT)
+                leases = lease_pool(conn, pool, policy)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # noqa: BLE001
+            # One pool's books that are wrong must be seen, and must not stop everybody else's jobs.
+            _log.exception("dispatch.pool_failed", extra={"pool_id": pool})
+            continue
         publisher.publish(list(leases))
         leased += sum(leases.values())
     return leased

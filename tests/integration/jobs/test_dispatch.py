@@ -4,12 +4,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
-from models import DEFAULT_PROJECT_ID, PriorityClass
+from models import DEFAULT_PROJECT_ID, BudgetScope, PriorityClass
+from pressroom.jobs.budgets import BudgetKey, set_budget
 from pressroom.jobs.dispatch import lease_pool
 from pressroom.jobs.submit import Destination, NewJob, insert_jobs
 from pressroom.operations.base import Estimate
@@ -338,3 +340,20 @@ def test_jobs_that_take_nothing_of_what_their_pool_limits_go_out(
     desk.dispatch()
 
     assert desk.states() == {"leased": 10}
+
+
+def test_a_pool_whose_books_are_wrong_stops_no_other(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    with desk.engine.begin() as conn:
+        set_budget(conn, BudgetKey(BudgetScope.INSTALLATION), Decimal(1))
+    ill = desk.submit(1)
+    desk.execute(
+        "INSERT INTO holds (job_id, number, state, amount_usd, windows)"
+        " SELECT id, 1, 'uncertain', 0, '{}' FROM jobs WHERE batch_id = :ill",
+        ill=ill,
+    )
+    desk.submit(2, model="gpt-4o")
+
+    desk.dispatch()
+
+    assert desk.states() == {"queued": 1, "leased": 2}
+    assert "1 of 1 jobs have a hold for a call not made yet" in caplog.text
