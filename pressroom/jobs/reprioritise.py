@@ -58,6 +58,10 @@ def reprioritise(engine: Engine, which: Selection, to: Urgency) -> int:
             return _move_jobs(conn, which, to)
     with engine.begin() as conn:
         flows = flows_of(conn, which.project_id, batch_id=which.batch_id, model=which.model)
+        if to.priority_class is not None:
+            # Before the flows are locked: a stake that a long submission is making has to be waited for.
+            _stakes(conn, conn.execute(_FLOWS, {"ids": flows}).all(), to.priority_class)
+    with engine.begin() as conn:
         conn.execute(_LOCK, {"ids": flows})
         changed = _change_flows(conn, conn.execute(_FLOWS, {"ids": flows}).all(), to)
     return changed + fetch_leased(engine, flows)

@@ -41,7 +41,11 @@ _MARK = text(
 
 # Made by a transaction that a pause did not see, and that did not see the pause.
 _MISSED = text(
-    f"SELECT f.id FROM flows f WHERE f.active AND NOT f.paused AND ({_SHOULD_PAUSE}) ORDER BY f.id"  # noqa: S608
+    """
+    SELECT f.id FROM flows f WHERE f.active AND NOT f.paused
+      AND (f.project_id IN (SELECT id FROM projects WHERE paused_at IS NOT NULL)
+        OR f.batch_id IN (SELECT id FROM batches WHERE paused_at IS NOT NULL OR state = 'cancelling')) ORDER BY f.id
+    """
 )
 
 _LEFT_OVER = text(

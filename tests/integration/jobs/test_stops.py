@@ -303,3 +303,20 @@ def wait_until_blocked(desk: Desk) -> None:
     while not desk.scalar(query):
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_flows_are_not_held_while_a_submission_makes_the_stake_they_go_to(desk: Desk) -> None:
+    ref = desk.deployment()
+    batch = desk.submit(1)
+    job = NewJob("/v1/chat/completions", ref.model, "{}", Estimate(100, 0, EST_USD, EST_USD))
+    bulk = Destination(DEFAULT_PROJECT_ID, {ref.model: ref}, PriorityClass.BULK)
+    which = Selection(project_id=DEFAULT_PROJECT_ID, batch_id=batch)
+    with ThreadPoolExecutor() as threads:
+        with desk.engine.begin() as conn:
+            insert_jobs(conn, [job], bulk)
+            moved = threads.submit(reprioritise, desk.engine, which, Urgency(PriorityClass.BULK))
+            wait_until_blocked(desk)
+            desk.execute("SELECT 1 FROM flows WHERE batch_id = :batch FOR NO KEY UPDATE NOWAIT", batch=batch)
+        assert moved.result() == 1
+
+    assert desk.scalar("SELECT count(DISTINCT stake_id) FROM flows") == 1
