@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ from cli.context import load_settings, open_system
 from cli.exits import ExitCode
 from cli.options import Json, Yes, examples, program
 from cli.terminal import answer, answer_json, answer_table, confirmed, say
-from cli.wording import count
+from cli.wording import count, parse_usd
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from models import BudgetPeriod, BudgetScope
+    from pressroom.errors import InvalidInput
     from pressroom.jobs.budgets import BudgetRow
 
 group = typer.Typer(
@@ -95,6 +95,7 @@ def set_(
 
     settings = load_settings(ctx.obj)
     kind, amount = parse_period(period), parse_usd("USD", cap)
+    _check_one_owner(ctx, batch, api_key, installation or None)
     with open_system(settings, create=True) as system:
         system.prepare_local()
         with system.engine.begin() as conn:
@@ -124,6 +125,7 @@ def remove(
     from pressroom.jobs.budgets import BudgetKey, list_budgets, remove_budget
 
     kind = parse_period(period)
+    _check_one_owner(ctx, batch, api_key, installation or None)
     with open_system(load_settings(ctx.obj)) as system:
         with system.engine.connect() as conn:
             scope, scope_id = _find_scope(conn, project, batch, api_key, installation=installation)
@@ -143,16 +145,6 @@ def remove(
     answer(f"removed the {found[0].name}; {count(waiting, 'job')} may start")
 
 
-def parse_usd(option: str, given: str) -> Decimal:
-    """Dollars as people type them, `5`, `2.50` or `$2.50`. Raises InvalidInput."""
-    from pressroom.errors import InvalidInput, Problem
-
-    try:
-        return Decimal(given.strip().removeprefix("$").replace(",", ""))
-    except InvalidOperation:
-        raise InvalidInput([Problem(option, "is not an amount", "Give dollars as 5 or 2.50", value=given)]) from None
-
-
 def parse_period(given: str) -> BudgetPeriod:
     """Raises InvalidInput."""
     from models import BudgetPeriod
@@ -165,25 +157,36 @@ def parse_period(given: str) -> BudgetPeriod:
     return BudgetPeriod(given)
 
 
+def _check_one_owner(ctx: typer.Context, *others: str | bool | None) -> None:
+    """Refuse two owners. A project of the environment gives way to what was typed; one that was typed does not."""
+    source = ctx.get_parameter_source("project")
+    typed = source is not None and source.name == "COMMANDLINE"
+    if sum(given is not None for given in others) + typed > 1:
+        raise _not_of_one_owner()
+
+
+def _not_of_one_owner() -> InvalidInput:
+    from pressroom.errors import InvalidInput, Problem
+
+    remedy = "Give one of --project NAME, --batch ID, --api-key ID and --installation"
+    return InvalidInput([Problem("budget", "must be of one thing", remedy)])
+
+
 def _find_scope(
     conn: Connection, project: str | None, batch: str | None, api_key: str | None, *, installation: bool
 ) -> tuple[BudgetScope, UUID | None]:
     from models import BudgetScope
-    from pressroom.errors import InvalidInput, Problem
     from pressroom.ids import parse_id
     from pressroom.jobs.queries import find_project
 
-    # A project may come from the environment: it gives way to what was typed.
-    narrow = [given for given in (batch, api_key, installation or None) if given is not None]
-    if len(narrow) > 1 or not (narrow or project):
-        remedy = "Give one of --project NAME, --batch ID, --api-key ID and --installation"
-        raise InvalidInput([Problem("budget", "must be of one thing", remedy)])
     if installation:
         return BudgetScope.INSTALLATION, None
     if batch is not None:
         return BudgetScope.BATCH, parse_id("batch", batch)
     if api_key is not None:
         return BudgetScope.API_KEY, parse_id("key", api_key)
+    if not project:
+        raise _not_of_one_owner()
     return BudgetScope.PROJECT, find_project(conn, project)
 
 

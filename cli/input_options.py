@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import Project
-from cli.wording import parse_deadline
+from cli.wording import parse_deadline, parse_usd
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -123,10 +123,7 @@ class BatchOptions:
 
         if self.budget is None:
             return None
-        try:
-            amount = Decimal(self.budget)
-        except InvalidOperation:
-            amount = Decimal("NaN")
+        amount = parse_usd("--budget", self.budget)
         if not amount.is_finite() or amount <= 0:
             remedy = "Give US dollars, as in 5.00"
             raise InvalidInput([Problem("--budget", "is not an amount above 0", remedy, value=self.budget)])

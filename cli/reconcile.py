@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from cli.context import load_settings, open_system
 from cli.exits import ExitCode
 from cli.options import Json, examples, program
 from cli.terminal import answer, answer_json, answer_table, say
-from cli.wording import count, moment, usd
+from cli.wording import count, moment, parse_usd, usd
 
 if TYPE_CHECKING:
     from pressroom.jobs.at_risk import Settled
@@ -140,10 +140,7 @@ def _amount(typed: str | None, *, not_billed: bool) -> Decimal:
     if not_billed == (typed is not None):
         remedy = "Give --usd with what the call cost, or --not-billed"
         raise InvalidInput([Problem("costs settle", "needs one of --usd and --not-billed", remedy)])
-    try:
-        return Decimal(0) if typed is None else Decimal(typed)
-    except InvalidOperation:
-        raise InvalidInput([Problem("--usd", "is not an amount", "Write it as in 0.0125", value=typed)]) from None
+    return Decimal(0) if typed is None else parse_usd("--usd", typed)
 
 
 def _tolerance(percent: float) -> Tolerance:

@@ -84,6 +84,7 @@ def run(  # noqa: PLR0913  (one parameter an option)
         command=typed_again(sys.argv),
         again=False if again is None and yes else again,
         yes=yes,
+        as_json=as_json,
     )
     summary = run_batch(load_settings(ctx.obj), request)
     show_summary(summary, as_json=as_json)

@@ -58,6 +58,7 @@ class RunRequest:
     keep_limits: bool = True
     sandbox_config: Path | None = None
     yes: bool = False
+    as_json: bool = False
     command: str = "pressroom run INPUT"
     """What to type to take this input up again."""
 
@@ -220,9 +221,18 @@ def _work(system: System, request: RunRequest, taken: _Taken, eyes: tuple[Watch,
             workers.stop()
             results = outages.insist(lambda: write_results(system, taken.id, request.places), POSTGRESQL, STORE)
             if end.budgets:
-                show_out_of_money(system, taken.batch, end.budgets, results=results, command=request.command)
+                show_out_of_money(
+                    system,
+                    taken.batch,
+                    end.budgets,
+                    results=results,
+                    command=request.command,
+                    as_json=request.as_json,
+                )
                 raise typer.Exit(ExitCode.SOME_FAILED)
-            show_paused(system, taken.batch, end.reasons, results=results, command=request.command)
+            show_paused(
+                system, taken.batch, end.reasons, results=results, command=request.command, as_json=request.as_json
+            )
             raise typer.Exit(ExitCode.COULD_NOT_RUN)
         workers.ask_to_stop()
 

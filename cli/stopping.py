@@ -11,7 +11,7 @@ import typer
 
 from cli.exits import ExitCode, explain
 from cli.options import program
-from cli.terminal import complain, say
+from cli.terminal import answer_json, complain, say
 from cli.wording import count, usd
 
 if TYPE_CHECKING:
@@ -93,7 +93,13 @@ def _so_far(shown: str, row: BatchRow, when: str = "") -> str:
 
 
 def show_out_of_money(
-    system: System, batch: tuple[UUID, UUID], budgets: Sequence[BudgetRow], *, results: Results, command: str
+    system: System,
+    batch: tuple[UUID, UUID],
+    budgets: Sequence[BudgetRow],
+    *,
+    results: Results,
+    command: str,
+    as_json: bool = False,
 ) -> None:
     """Which budgets all that is left waits for, what is done, and what to type."""
     from pressroom.ids import show_id
@@ -110,10 +116,18 @@ def show_out_of_money(
     for budget in budgets:
         say(f"  {program()} {budget.command}")
     say(f"  {command}")
+    if as_json:
+        _answer_stopped(row, results, [f"{budget.name}: {budget.used}" for budget in budgets])
 
 
 def show_paused(
-    system: System, batch: tuple[UUID, UUID], reasons: Mapping[str, str], *, results: Results, command: str
+    system: System,
+    batch: tuple[UUID, UUID],
+    reasons: Mapping[str, str],
+    *,
+    results: Results,
+    command: str,
+    as_json: bool = False,
 ) -> None:
     """Why nothing moves, what is done, and what to type, in order."""
     from pressroom.ids import show_id
@@ -133,3 +147,25 @@ def show_paused(
     if row.failed:
         say(f"  {typed} jobs retry --batch {shown} --state failed")
     say(f"  {command}")
+    if as_json:
+        _answer_stopped(row, results, [f"{model} is paused: {reason}" for model, reason in reasons.items()])
+
+
+def _answer_stopped(row: BatchRow, results: Results, waits_for: Sequence[str]) -> None:
+    """The one object of `--json`, with the names of a finished run's where it has the same to say."""
+    from pressroom.ids import show_id
+
+    counts = {name: getattr(row, name) for name in ("total", "succeeded", "failed", "cancelled", "expired")}
+    answer_json(
+        {
+            "batch_id": show_id("batch", row.id),
+            "state": row.state,
+            **counts,
+            "unfinished": row.unfinished,
+            "waits_for": list(waits_for),
+            "cost_usd": row.cost_usd,
+            "at_risk_usd": row.at_risk_usd,
+            "sandbox": row.is_sandbox,
+            "output": str(results.output),
+        }
+    )

@@ -1,10 +1,12 @@
 """How numbers, times and money read."""
 
+import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from pressroom.errors import InvalidInput, Problem
 
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d*)?", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -14,6 +16,19 @@ def usd(amount: Decimal | None) -> str:
         return "-"
     places = 2 if amount == 0 or abs(amount) >= 1 else 4 if abs(amount) >= Decimal("0.01") else 6
     return f"{'-' if amount < 0 else ''}${abs(amount):,.{places}f}"
+
+
+def parse_usd(option: str, given: str) -> Decimal:
+    """Dollars as people type them: `5`, `2.50`, `$2.50` or `1,000.00`. Raises InvalidInput.
+
+    A comma counts only where it parts thousands: `5,00` is five dollars to one half of the world, and must not be five
+    hundred to us.
+    """
+    typed = given.strip().removeprefix("$")
+    try:
+        return Decimal(typed.replace(",", "") if _THOUSANDS.fullmatch(typed) else typed)
+    except InvalidOperation:
+        raise InvalidInput([Problem(option, "is not an amount", "Give dollars as 5 or 2.50", value=given)]) from None
 
 
 def count(number: int, noun: str) -> str:

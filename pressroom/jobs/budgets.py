@@ -1,5 +1,6 @@
 """Budgets as people set and see them: caps, what is spent and reserved, who waits."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -335,7 +336,7 @@ def _name(scope: BudgetScope, scope_name: str | None, period: BudgetPeriod) -> s
 def _options(scope: BudgetScope, scope_name: str | None, period: BudgetPeriod) -> str:
     whose = {
         BudgetScope.INSTALLATION: " --installation",
-        BudgetScope.PROJECT: f" --project {scope_name}",
+        BudgetScope.PROJECT: f" --project {shlex.quote(scope_name or '')}",
         BudgetScope.BATCH: f" --batch {scope_name}",
         BudgetScope.API_KEY: f" --api-key {scope_name}",
     }[scope]

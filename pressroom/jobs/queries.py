@@ -222,7 +222,9 @@ def find_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchRow:
     query = text(f"{_BATCH} WHERE b.id = :id AND b.project_id = :project_id")
     row = conn.execute(query, {"id": batch_id, "project_id": project_id}).one_or_none()
     if row is None:
-        raise NotFound(f"there is no batch {show_id('batch', batch_id)}: `pressroom batches list` shows all there are")
+        shown = show_id("batch", batch_id)
+        remedy = "`pressroom batches list` shows all there are; give --project NAME for those of another"
+        raise NotFound(f"there is no batch {shown} in this project: {remedy}")
     return BatchRow(**row._mapping)
 
 
@@ -292,7 +294,8 @@ def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:
     """  # noqa: S608
     row = conn.execute(text(query), {"id": job_id, "project_id": project_id}).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"there is no job {show_id('job', job_id)}: `pressroom jobs list` shows the newest")
+        remedy = "`pressroom jobs list` shows the newest; give --project NAME for those of another"
+        raise NotFound(f"there is no job {show_id('job', job_id)} in this project: {remedy}")
     [rest] = waiting.with_reasons(conn, [dict(row)])
     body, status_code, answer, error = (rest.pop(name) for name in ("request", "status_code", "answer", "error"))
     return JobDetail(

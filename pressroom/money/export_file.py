@@ -24,6 +24,9 @@ from pressroom.errors import InvalidInput, Problem
 _DAY_SECONDS = 86_400
 _MOST_BYTES = 512 * 1024 * 1024
 _SHOWN = 60
+_PROJECTS_SHOWN = 10
+_MOST = Decimal(10) ** 15
+"""No count and no amount of an account is as large."""
 _COSTS = "organization.costs.result"
 _READ = ("organization.usage.completions.result", "organization.usage.images.result", _COSTS)
 _DATE_ONLY = 10
@@ -68,6 +71,7 @@ def read_export(path: Path, *, projects: Iterable[str] = ()) -> Export:
     text = path.read_bytes().decode("utf-8-sig", "replace")
     wanted = frozenset(projects)
     export = Export()
+    passed_over: set[str] = set()
     try:
         for line in _read(text, export):
             if not wanted:
@@ -77,6 +81,8 @@ def read_export(path: Path, *, projects: Iterable[str] = ()) -> Export:
                 raise InvalidInput([Problem("project_id", "is not in the file", remedy)])
             elif line.project in wanted:
                 export.lines.append(line)
+            else:
+                passed_over.add(line.project)
     except InvalidInput as error:
         raise InvalidInput(error.problems, source=path.name) from None
     except csv.Error as error:
@@ -87,6 +93,10 @@ def read_export(path: Path, *, projects: Iterable[str] = ()) -> Export:
             "Give the export of the provider's usage or costs page, or an answer of /v1/organization/usage or /costs"
         )
         raise InvalidInput([Problem("file", "holds no usage and no costs", remedy)], source=path.name)
+    if passed_over and not export.lines:
+        remedy = f"Give one of: {', '.join(sorted(passed_over)[:_PROJECTS_SHOWN])}"
+        problem = Problem("--provider-project", "has nothing in the file", remedy, value=", ".join(sorted(wanted)))
+        raise InvalidInput([problem], source=path.name)
     return export
 
 
@@ -213,7 +223,7 @@ def _number(given: Any) -> Decimal | None:
         number = Decimal(str(given).strip())
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and abs(number) < _MOST else None
 
 
 def _day(field_name: str, given: Any) -> date:

@@ -135,7 +135,8 @@ def _changed(before: PriceRow | None, change: PriceChange) -> PriceRow:
     base = before or PriceRow(0, change.model, change.service_tier, change.effective_from)
     usd = {name: getattr(base, name) for name in OPTIONS if name != "per_image"} | dict(change.usd)
     for cached, fresh in _CACHED.items():
-        if usd[cached] is None and cached not in change.usd:
+        never_less = getattr(base, cached) in (None, getattr(base, fresh))
+        if cached not in change.usd and (never_less or usd[cached] is None):
             usd[cached] = usd[fresh]
     pictures = {key: price for key, price in {**base.per_image, **change.per_image}.items() if price is not None}
     row = PriceRow(

@@ -42,8 +42,10 @@ def test_a_run_ends_with_its_budget_and_goes_on_with_a_larger_one(pressroom: Com
     assert "budgets set USD --batch batch_" in first.stderr
     assert len(out.read_text().splitlines()) == 6
 
-    smaller = pressroom.run(*asked, "--budget", "0.05")
+    smaller = pressroom.run(*asked, "--budget", "0.05", "--json")
     assert smaller.code == 1
+    assert (smaller.summary["succeeded"], smaller.summary["unfinished"]) == (6, 14)
+    assert "$0.096 of $0.10 spent" in smaller.summary["waits_for"][0]
     assert "its budget stays $0.1000" in smaller.stderr
 
     larger = pressroom.run(*asked, "--budget", "1", "--json")

@@ -31,6 +31,8 @@ def test_a_budget_is_set_listed_and_removed(pressroom: Run, desk: Desk) -> None:
     [
         (("5", "--period", "day"), "must be of one thing"),
         (("5", "--installation", "--batch", "batch_1"), "must be of one thing"),
+        (("5", "--project", "default", "--installation"), "must be of one thing"),
+        (("5,00", "--installation"), "USD: is not an amount (got 5,00)"),
         (("-1", "--installation"), "No such option"),
         (("five", "--installation"), "USD: is not an amount (got five)"),
         (("5", "--installation", "--period", "week"), "--period: is not a period (got week)"),
@@ -74,3 +76,14 @@ def test_a_parked_job_shows_no_time_to_run(pressroom: Run, desk: Desk) -> None:
     pressroom("budgets", "set", str(EST_USD / 2), "--batch", batch)
     [hopeless, _] = pressroom("jobs", "list", "--state", "queued", "--json")
     assert "more than the whole budget of" in hopeless["waiting_because"]
+
+
+def test_a_project_of_the_environment_gives_way_to_what_was_typed(
+    pressroom: Run, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESSROOM_PROJECT", "default")
+    assert pressroom("budgets", "set", "5", "--installation", "--json")["scope"] == "installation"
+    assert pressroom("budgets", "set", "5", "--json")["scope"] == "project"
+    twice = ("budgets", "remove", "--project", "default", "--installation", "--yes")
+    assert "must be of one thing" in pressroom(*twice, code=ExitCode.BAD_INPUT).stderr
+    assert len(pressroom("budgets", "list", "--json")) == 2

@@ -109,7 +109,7 @@ def test_a_threshold_of_ones_own(pressroom: Run, texts: Lines, for_real: None, m
 @pytest.mark.parametrize("amount", ["0", "-1", "five", "NaN"])
 def test_a_budget_that_is_no_amount_is_refused(pressroom: Run, texts: Lines, amount: str) -> None:
     refused = pressroom("submit", texts(1), "--budget", amount, code=ExitCode.BAD_INPUT)
-    assert "--budget: is not an amount above 0" in refused.stderr
+    assert "--budget: is not an amount" in refused.stderr
 
 
 def test_costs_are_reconciled_and_settled(pressroom: Run, desk: Desk, tmp_path: Path) -> None:

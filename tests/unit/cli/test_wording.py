@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from cli.terminal import plain_table
-from cli.wording import count, duration, parse_time, quantity, shortened, usd
+from cli.wording import count, duration, parse_time, parse_usd, quantity, shortened, usd
 from pressroom.errors import InvalidInput
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -87,3 +87,16 @@ def test_a_plain_table_aligns_its_columns() -> None:
 
 def test_an_empty_table_is_its_header() -> None:
     assert plain_table(("A", "B"), []) == ["A  B"]
+
+
+@pytest.mark.parametrize(
+    ("given", "dollars"), [("5", "5"), ("$2.50", "2.50"), ("1,000", "1000"), ("12,345,678.90", "12345678.90")]
+)
+def test_dollars_are_read_as_people_type_them(given: str, dollars: str) -> None:
+    assert parse_usd("USD", given) == Decimal(dollars)
+
+
+@pytest.mark.parametrize("given", ["5,00", "2,5", "1,0000", "0,005.00,1", "five", ""])
+def test_a_comma_that_parts_no_thousands_is_not_passed_over(given: str) -> None:
+    with pytest.raises(InvalidInput, match="is not an amount"):
+        parse_usd("USD", given)

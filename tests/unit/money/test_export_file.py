@@ -139,6 +139,18 @@ def test_some_of_the_providers_projects(tmp_path: Path) -> None:
         read_export(path, projects=["proj_b"])
 
 
+def test_a_project_that_the_file_lacks_is_no_agreement(tmp_path: Path) -> None:
+    path = tmp_path / "usage.json"
+    path.write_text(json.dumps(page(PICTURES)))
+    with pytest.raises(InvalidInput, match=r"has nothing in the file \(got proj_x\)\. Give one of: proj_b"):
+        read_export(path, projects=["proj_x"])
+
+
+def test_an_amount_beyond_all_bounds_is_none(read: Read) -> None:
+    with pytest.raises(InvalidInput, match="is not an amount"):
+        read(f"start_time,amount_value,amount_currency,line_item\n{MIDNIGHT},1e500,usd,dall-e-2\n")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

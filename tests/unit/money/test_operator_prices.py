@@ -57,6 +57,13 @@ def test_a_new_model_pays_for_cached_tokens_as_for_fresh_ones(conn: Connection) 
     assert load_price_book(conn).bill("own", usage, TODAY).cost_usd == 3
 
 
+def test_cached_tokens_that_never_cost_less_follow_the_price_of_fresh_ones(conn: Connection) -> None:
+    set_price(conn, change("own", input="0", output="2"))
+    assert set_price(conn, change("own", input="3")).cached_input_usd == 3
+    assert set_price(conn, change("own", cached_input="1")).cached_input_usd == 1
+    assert set_price(conn, change("own", input="4")).cached_input_usd == 1
+
+
 def test_long_contexts_follow_the_operators_price(conn: Connection) -> None:
     set_price(conn, change("gpt-6-luna", input="0.08"))
 
