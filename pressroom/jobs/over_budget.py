@@ -104,13 +104,18 @@ _HELD_UP = text(
 
 _OPEN_FLOWS = text("UPDATE flows f SET blocked_by = NULL, active = true WHERE f.id = ANY(:ids)")
 
-# `spoken_for`: woken before and not leased yet. Of flows that are held up or locked, none is woken.
+_MAY_START = """
+    JOIN deployments d ON d.id = f.deployment_id AND d.paused_at IS NULL
+    JOIN pools p ON p.id = d.pool_id AND p.paused_at IS NULL"""
+
+# Of flows that are held up, stopped or locked, none is woken; and they do not stand before those that may.
 _PARKED = text(
     f"""
     WITH flow AS MATERIALIZED (
       SELECT f.id, f.active FROM flows f WHERE f.blocked_by IS NULL AND NOT f.paused AND f.id IN (
-        SELECT j.flow_id FROM jobs j WHERE j.waiting_budget_id = :budget AND j.state = 'queued'
-          AND j.run_at = '{PARKED_UNTIL}' AND j.est_cost_usd <= :most_usd
+        SELECT j.flow_id FROM jobs j JOIN flows f ON f.id = j.flow_id {_MAY_START}
+        WHERE j.waiting_budget_id = :budget AND j.state = 'queued' AND j.run_at = '{PARKED_UNTIL}'
+          AND j.est_cost_usd <= :most_usd AND f.blocked_by IS NULL AND NOT f.paused
         ORDER BY j.priority, j.deadline, j.id LIMIT :limit)
       FOR NO KEY UPDATE SKIP LOCKED
     )
@@ -123,14 +128,15 @@ _PARKED = text(
     """  # noqa: S608
 )
 
-# Not by those that cannot start: a batch that is paused with them would keep the money from all others for good.
+# Woken before and not leased yet. Not those that cannot start: a batch that is paused with them would keep the money
+# from all others for good.
 _SPOKEN_FOR = text(
-    """
+    f"""
     SELECT d.is_sandbox, sum(j.est_cost_usd) AS usd
-    FROM jobs j JOIN flows f ON f.id = j.flow_id JOIN deployments d ON d.id = j.deployment_id
+    FROM jobs j JOIN flows f ON f.id = j.flow_id {_MAY_START}
     WHERE j.waiting_budget_id = :budget AND j.state = 'queued' AND j.run_at IS NULL
-      AND NOT f.paused AND f.blocked_by IS NULL AND d.paused_at IS NULL GROUP BY 1
-    """
+      AND NOT f.paused AND f.blocked_by IS NULL GROUP BY 1
+    """  # noqa: S608
 )
 
 _UNPARK = text("UPDATE jobs SET run_at = NULL WHERE id = ANY(:ids)")

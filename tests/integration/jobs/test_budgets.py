@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID, BudgetPeriod, BudgetScope
 from pressroom.ids import new_id
+from pressroom.jobs import over_budget
 from pressroom.jobs.budgets import BudgetKey, BudgetRow, list_budgets, remove_budget, set_budget
 from pressroom.jobs.over_budget import STARTS_AT
 from pressroom.jobs.stops import pause_batch
@@ -261,6 +262,24 @@ def test_what_a_paused_batch_was_woken_for_is_there_for_others(desk: Desk) -> No
     assert woken == first
 
     pause_batch(desk.engine, DEFAULT_PROJECT_ID, first)
+    desk.sweep()
+
+    assert [job.batch_id for job in desk.take(worker)] == [second]
+    assert desk.faults() == {}
+
+
+def test_parked_jobs_of_a_paused_batch_do_not_stand_before_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(over_budget, "_WAKE_AT_ONCE", 1)
+    key = new_id()
+    first, second = desk.submit(3), desk.submit(2)
+    desk.execute("UPDATE jobs SET api_key_id = :key", key=key)
+    put(desk, EST_USD, BudgetScope.API_KEY, key)
+    worker = desk.worker()
+    [job] = desk.take(worker)
+    attempts = desk.start([job], worker)
+    pause_batch(desk.engine, DEFAULT_PROJECT_ID, first)
+
+    desk.settle(refusal(job, attempts[job.id]))
     desk.sweep()
 
     assert [job.batch_id for job in desk.take(worker)] == [second]
