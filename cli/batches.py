@@ -85,6 +85,8 @@ def show(ctx: typer.Context, batch: _Id, *, project: Project = None, as_json: Js
     took = f" ({duration((ended - row.created_at).total_seconds())})" if ended else ""
     answer(f"created {moment(row.created_at)}, finished {moment(ended)}{took}")
     answer(f"cost {usd(row.cost_usd)}, at risk {usd(row.at_risk_usd)}, estimated {usd(row.est_cost_usd)} at most")
+    if row.paused_at is not None and row.finished_at is None:
+        answer(f"paused since {moment(row.paused_at)}; go on with: {program()} batches resume {batch}")
     for budget in seen.budgets:
         answer(f"{'waits for money: ' if budget.waiting_jobs else ''}{budget.name}: {budget.used}")
     table = [[c.model, f"{c.jobs:,}", f"{c.succeeded:,}", usd(c.cost_usd), usd(c.at_risk_usd)] for c in costs]

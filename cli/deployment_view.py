@@ -89,7 +89,9 @@ def _cells(view: DeploymentView) -> list[str]:
         _limits(view.limits),
         _most([(one.use, one.name) for one in view.limits]),
         _percent(max((one.foreign / one.limit for one in view.limits if one.foreign), default=None)),
-        _percent(min((one.level / one.limit for one in view.limits if one.level is not None), default=None)),
+        _percent(
+            min((one.level / (one.capacity or one.limit) for one in view.limits if one.level is not None), default=None)
+        ),
         f"{limiter.burst_seconds:.2g} s" if limiter.started else "-",
         f"{limiter.rejected:,}",
         f"{view.waiting:,}",

@@ -196,8 +196,11 @@ def pause(
 
     with open_system(load_settings(ctx.obj)) as system, system.engine.begin() as conn:
         row = deployments.find_deployment(conn, system.settings.provider, model)
-        stop_deployment(conn, system.limiter, row.id, reason)
-    answer(f"{row.name} is paused: {reason}")
+        stopped = stop_deployment(conn, system.limiter, row.id, reason)
+    if stopped:
+        answer(f"{row.name} is paused: {reason}")
+    else:
+        answer(f"{row.name} was paused already: {row.pause_reason}")
 
 
 @group.command(epilog=examples("pressroom deployments resume dall-e-2"))

@@ -48,7 +48,7 @@ def batch_cells(batch: BatchRow) -> list[str]:
 
     return [
         show_id("batch", batch.id),
-        batch.state,
+        "paused" if batch.paused_at is not None and batch.state == "in_progress" else batch.state,
         f"{batch.done:,}",
         f"{batch.total:,}",
         f"{batch.failed:,}",

@@ -14,8 +14,8 @@ from cli.option_groups import grouped
 from cli.options import InputFile, Json, Workers, Yes, examples, typed_again
 
 LIMITS_HELP = (
-    "Limits of a model, any of rpm, tpm, ipm, rpd, tpd, concurrency, burst_seconds: gpt-4o-mini:rpm=600,tpm=60000. "
-    "They are kept until changed (`pressroom deployments set`); may be repeated."
+    "Limits of a model, any of rpm, tpm, ipm, rpd, tpd, concurrency, burst_seconds, max_share: "
+    "gpt-4o-mini:rpm=600,tpm=60000. They are kept until changed (`pressroom deployments set`); may be repeated."
 )
 
 Limits = Annotated[list[str] | None, typer.Option("--limit", metavar="MODEL:LIMITS", help=LIMITS_HELP)]

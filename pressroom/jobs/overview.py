@@ -57,6 +57,7 @@ class Limit:
     foreign: float | None = None
     """What others on the account use."""
     level: float | None = None
+    capacity: float | None = None
     """Left by the last header, less what was granted since."""
     used: float | None = None
     debt: float | None = None
@@ -142,6 +143,7 @@ def _running(name: str, one: DimensionStatus) -> Limit:
         rate=one.rate,
         foreign=one.foreign,
         level=one.level,
+        capacity=one.capacity,
         used=one.used,
         debt=one.debt,
         factor=one.factor,

@@ -21,7 +21,7 @@ from pressroom.operations.checks import shortened
 # A batch goes to one provider, so its first line tells which.
 _BATCH = """
     SELECT b.id, b.input_name, b.state, b.metadata, b.total, b.succeeded, b.failed, b.cancelled, b.expired,
-      b.est_cost_usd, b.cost_usd, b.at_risk_usd, b.created_at, b.finished_at,
+      b.est_cost_usd, b.cost_usd, b.at_risk_usd, b.created_at, b.finished_at, b.paused_at,
       coalesce((SELECT d.is_sandbox FROM jobs j JOIN deployments d ON d.id = j.deployment_id
         WHERE j.batch_id = b.id ORDER BY j.line_no LIMIT 1), false) AS is_sandbox
     FROM batches b
@@ -79,6 +79,8 @@ class BatchRow:
     created_at: datetime
     finished_at: datetime | None
     is_sandbox: bool
+    paused_at: datetime | None = None
+    """Since when a person holds it up."""
 
     @property
     def done(self) -> int:

@@ -68,7 +68,8 @@ _PAUSE_BATCH = text(
     """
 )
 _RESUME_BATCH = text(
-    "UPDATE batches SET paused_at = NULL WHERE id = :id AND project_id = :project_id AND paused_at IS NOT NULL"
+    "UPDATE batches SET paused_at = NULL"
+    " WHERE id = :id AND project_id = :project_id AND state = 'in_progress' AND paused_at IS NOT NULL"
 )
 _PAUSE_PROJECT = text("UPDATE projects SET paused_at = coalesce(paused_at, now()) WHERE id = :id")
 _RESUME_PROJECT = text("UPDATE projects SET paused_at = NULL WHERE id = :id AND paused_at IS NOT NULL")
@@ -81,18 +82,22 @@ def pause_batch(engine: Engine, project_id: UUID, batch_id: UUID) -> int:
     """
     with engine.begin() as conn:
         if conn.execute(_PAUSE_BATCH, {"id": batch_id, "project_id": project_id}).rowcount == 0:
-            _refuse_batch(conn, project_id, batch_id)
+            _refuse_batch(conn, project_id, batch_id, "pause")
         flows = flows_of(conn, project_id, batch_id=batch_id)
         refresh_paused(conn, flows)
     return fetch_leased(engine, flows)
 
 
 def resume_batch(engine: Engine, project_id: UUID, batch_id: UUID) -> bool:
-    """Let the batch go on, unless its project is paused. False when it was not paused. Raises NotFound."""
+    """Let the batch go on, unless its project is paused. False when it was not paused.
+
+    Raises NotFound, or Conflict for a batch that is over.
+    """
     with engine.begin() as conn:
         if conn.execute(_RESUME_BATCH, {"id": batch_id, "project_id": project_id}).rowcount == 0:
-            if not _batch_state(conn, project_id, batch_id):
-                raise NotFound(f"there is no batch {show_id('batch', batch_id)}")
+            state = _batch_state(conn, project_id, batch_id)
+            if state != "in_progress":
+                _refuse_batch(conn, project_id, batch_id, "resume")
             return False
         refresh_paused(conn, flows_of(conn, project_id, batch_id=batch_id))
     return True
@@ -210,8 +215,8 @@ def _batch_state(conn: Connection, project_id: UUID, batch_id: UUID) -> str | No
     return found
 
 
-def _refuse_batch(conn: Connection, project_id: UUID, batch_id: UUID) -> None:
+def _refuse_batch(conn: Connection, project_id: UUID, batch_id: UUID, what: str) -> None:
     state = _batch_state(conn, project_id, batch_id)
     if state is None:
         raise NotFound(f"there is no batch {show_id('batch', batch_id)}")
-    raise Conflict(f"{show_id('batch', batch_id)} is {state}: there is nothing to pause")
+    raise Conflict(f"{show_id('batch', batch_id)} is {state}: there is nothing to {what}")

@@ -73,5 +73,5 @@ def set_weight(conn: Connection, project_id: UUID, weight: float) -> None:
 
 def _check(weight: float) -> None:
     if not math.isfinite(weight) or not 1 / _MOST <= weight <= _MOST:
-        remedy = "Give a positive number: 2 is twice the share of 1"
+        remedy = f"Give a number from {1 / _MOST:f} to {_MOST:,.0f}: 2 is twice the share of 1"
         raise InvalidInput([Problem("weight", "is not a weight", remedy, value=f"{weight:g}")])

@@ -257,7 +257,8 @@ def _dimension(state: Mapping[str, str], name: str, now: float) -> DimensionStat
         debt=number("b"),
         factor=number("g"),
         foreign=float(state.get(f"F:{name}", 0.0)) * period,
-        level=float(state[f"l:{name}"]) if f"l:{name}" in state else None,
+        level=max(0.0, float(state[f"l:{name}"])) if f"l:{name}" in state else None,
+        capacity=float(state[f"C:{name}"]) if f"C:{name}" in state else None,
     )
 
 

@@ -87,6 +87,8 @@ class DimensionStatus:
     """Units that others on the account are using, as measured from headers, in the limit's own terms."""
     level: float | None = None
     """Units left by the last header and what was granted since; None while no header told."""
+    capacity: float | None = None
+    """Units that this bucket holds, as headers announce it: a setting may be above or below."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,10 @@ class PoolLimits:
 
 def _check(name: str, value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value > 0):
-        raise _refuse(name, value, reason="must be more than 0", remedy="To stop a pool, pause it instead")
+        finite = isinstance(value, float) and not math.isfinite(value)
+        reason = "must be a finite number" if finite else "must be more than 0"
+        remedy = "Leave it out where there is no limit" if finite else "To stop a pool, pause it instead"
+        raise _refuse(name, value, reason=reason, remedy=remedy)
 
 
 def parse_limit(option: str) -> tuple[str, PoolLimits]:

@@ -134,6 +134,8 @@ def test_deployments_are_limited_paused_and_resumed(pressroom: Run, batch: str) 
     pressroom("deployments", "pause", "dall-e-2", "--reason", "the printer is on fire")
     [row] = pressroom("deployments", "list", "--json")
     assert (row["paused"], row["pause_reason"]) == (True, "the printer is on fire")
+    again = pressroom("deployments", "pause", "dall-e-2", "--reason", "tea").stdout
+    assert "was paused already: the printer is on fire" in again
     assert row["limiter"]["stopped_reason"] == "the printer is on fire"
     found = pressroom("doctor", code=ExitCode.COULD_NOT_RUN).stdout
     assert "paused: the printer is on fire; 3 jobs waiting" in found

@@ -65,6 +65,9 @@ def test_a_batch_is_paused_reprioritised_and_resumed(pressroom: Run, prompts: st
 
     assert pressroom("batches", "pause", batch, "--json") == {"id": batch, "paused": True, "returned": 1}
     assert flows(engine) == [("normal", 0, 5, True)]
+    assert f"batches resume {batch}" in pressroom("batches", "show", batch).stdout
+    assert f"{batch}  paused " in pressroom("batches", "list").stdout
+    assert pressroom("batches", "show", batch, "--json")["paused_at"] is not None
     changed = pressroom("batches", "reprioritise", batch, "--class", "interactive", "--priority", "2", "--json")
     assert changed == {"id": batch, "changed": 5}
     assert flows(engine) == [("interactive", 2, 5, True)]
@@ -75,6 +78,10 @@ def test_a_batch_is_paused_reprioritised_and_resumed(pressroom: Run, prompts: st
     }
     refused = pressroom("batches", "reprioritise", batch, code=ExitCode.BAD_INPUT)
     assert "nothing says what to change to" in refused.stderr
+    pressroom("batches", "pause", batch)
+    pressroom("batches", "cancel", batch, "--yes")
+    over = pressroom("batches", "resume", batch, code=ExitCode.BAD_INPUT)
+    assert "is cancelled: there is nothing to resume" in over.stderr
 
 
 def test_projects_are_made_weighed_paused_and_listed(pressroom: Run, prompts: str, engine: Engine) -> None:
@@ -92,3 +99,5 @@ def test_projects_are_made_weighed_paused_and_listed(pressroom: Run, prompts: st
     assert "there is a project" in pressroom("projects", "create", "prints", code=ExitCode.BAD_INPUT).stderr
     refused = pressroom("projects", "set", "prints", "--weight", "0", code=ExitCode.BAD_INPUT)
     assert "weight" in refused.stderr
+    refused = pressroom("projects", "set", "prints", "--weight", "1e9", code=ExitCode.BAD_INPUT)
+    assert "Give a number from 0.000001 to 1,000,000" in refused.stderr

@@ -84,6 +84,7 @@ def test_a_header_tells_the_level_and_credit_follows(bench: Bench) -> None:
         grant = await limiter.tick("p", "w", acquire=[Cost()] * 20)
         status = await limiter.status("p")
         assert status.dimensions["rpm"].level == pytest.approx(405 - len(grant.slots), abs=2)
+        assert status.dimensions["rpm"].capacity == 600
         assert status.credit["rpm"] > 300
         assert grant.slots[-1] - grant.slots[0] < 0.08 * len(grant.slots), "faster than ten a second"
 

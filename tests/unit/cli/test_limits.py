@@ -31,6 +31,7 @@ def test_limits_name_models_of_the_input(tmp_path: Path) -> None:
     ("option", "said"),
     [
         ("gpt-4o:rpm=0", "--limit gpt-4o: rpm: must be more than 0 (got 0.0)"),
+        ("gpt-4o:rpm=inf", "--limit gpt-4o: rpm: must be a finite number (got inf). Leave it out"),
         ("gpt-4o:rpm=fast", "--limit gpt-4o: rpm: is not a number"),
         ("gpt-4o:concurrency=1.5", "--limit gpt-4o: concurrency: is not a number of calls"),
         ("gpt-4o:burst_seconds=99", "--limit gpt-4o: burst_seconds: is not a burst"),
