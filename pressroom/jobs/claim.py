@@ -91,7 +91,7 @@ _CLAIM = """
       SELECT *, vtime + (sum(seconds) OVER in_stake - seconds) / weight AS served_at FROM locked
       WINDOW in_stake AS (PARTITION BY stake_id ORDER BY priority, deadline, flow_id, id)
     ), seen AS (
-      SELECT p.stake_id, p.vtime + sum(l.seconds) / p.weight AS ends, count(l.id) = p.rows AS has_more
+      SELECT p.stake_id, p.vtime + sum(l.seconds) / p.weight AS ends, count(l.id) AS n, count(l.id) = p.rows AS has_more
       FROM p LEFT JOIN locked l USING (stake_id) GROUP BY p.stake_id, p.vtime, p.weight, p.rows
     ), picked AS (
       SELECT * FROM (
@@ -102,7 +102,7 @@ _CLAIM = """
     SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, seconds, pace_seconds,
       stake_id, (SELECT count(*) FROM locked) AS looked_at, served_at, true AS is_job FROM picked
     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, stake_id, 0, NULL, false
-    FROM seen WHERE NOT has_more
+    FROM seen WHERE NOT has_more AND n = (SELECT count(*) FROM picked WHERE picked.stake_id = seen.stake_id)
     ORDER BY served_at, id
 """
 

@@ -7,8 +7,8 @@ import pytest
 from pressroom.limits.rate_limit_text import StatedLimit, parse_rate_limit_text
 
 IMAGES = (
-    "Rate limit reached for gpt-image-2 in organization org-x on images per minute (IPM): Limit 5, Used 5, Requested 1. "
-    "Please try again in 12s. Visit https://platform.openai.com/account/rate-limits to learn more."
+    "Rate limit reached for gpt-image-2 in organization org-x on images per minute (IPM): Limit 5, Used 5, "
+    "Requested 1. Please try again in 12s. Visit https://platform.openai.com/account/rate-limits to learn more."
 )
 
 
