@@ -64,6 +64,9 @@ _CANDIDATES = """
 # A stake that has shown `rows` jobs may have more: nothing that comes after its next one is taken (`seen`).
 # MATERIALIZED: a LIMIT under a nested loop could otherwise be run again and lock more rows than it returns. The order
 # of flows is that of the nested loop, which a LATERAL with a LIMIT leaves no other way to run.
+# BETWEEN, and the flow in the order: where most jobs are of one flow, the planner takes `flow_id = f.id` for hardly a
+# condition and walks the primary key, past all of them, to the few of another. Only the index of ready jobs is in this
+# order.
 _CLAIM = """
     WITH p AS MATERIALIZED (
       SELECT * FROM unnest(CAST(:stakes AS bigint[]), CAST(:weights AS float8[]), CAST(:vtimes AS float8[]),
@@ -83,9 +86,9 @@ _CLAIM = """
         CROSS JOIN LATERAL (
           SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, est_tokens,
             est_images
-          FROM jobs WHERE flow_id = f.id AND state = 'queued' AND run_at IS NULL
+          FROM jobs WHERE flow_id BETWEEN f.id AND f.id AND state = 'queued' AND run_at IS NULL
             AND (jobs.deadline IS NULL OR jobs.deadline > now()) AND id <> ALL(CAST(:taken AS uuid[]))
-          ORDER BY id LIMIT p.rows FOR NO KEY UPDATE SKIP LOCKED) j
+          ORDER BY flow_id, id LIMIT p.rows FOR NO KEY UPDATE SKIP LOCKED) j
         LIMIT p.rows) x
     ), served AS (
       SELECT *, vtime + (sum(seconds) OVER in_stake - seconds) / weight AS served_at FROM locked

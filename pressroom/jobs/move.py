@@ -24,14 +24,15 @@ _FLOWS = text(
 _TARGET = text("SELECT pool_id FROM deployments WHERE id = :target")
 
 # From the head of each flow. A job that somebody else has in hand is passed over.
+# BETWEEN for the planner, as in `claim`.
 _MOVE = text(
     """
     WITH t AS (
       SELECT * FROM unnest(CAST(:old AS bigint[]), CAST(:new AS bigint[]), CAST(:want AS int[])) AS t (old, new, want)
     ), picked AS MATERIALIZED (
       SELECT j.id, t.new FROM t CROSS JOIN LATERAL (
-        SELECT id FROM jobs WHERE flow_id = t.old AND state = 'queued' AND run_at IS NULL
-        ORDER BY id LIMIT t.want) x JOIN jobs j ON j.id = x.id
+        SELECT id FROM jobs WHERE flow_id BETWEEN t.old AND t.old AND state = 'queued' AND run_at IS NULL
+        ORDER BY flow_id, id LIMIT t.want) x JOIN jobs j ON j.id = x.id
       WHERE j.state = 'queued' FOR UPDATE OF j SKIP LOCKED
     ), moved AS (
       UPDATE jobs SET deployment_id = :target, flow_id = picked.new FROM picked WHERE jobs.id = picked.id

@@ -37,12 +37,13 @@ _PARK = text(
 )
 
 # The jobs behind them in the flow that need the same money, so that dispatch does not meet them hundreds at a time.
+# BETWEEN for the planner, here and below, as in `claim`.
 _PARK_ALIKE = text(
     f"""
     WITH near AS MATERIALIZED (
       SELECT id, api_key_id, est_cost_usd FROM jobs
-      WHERE flow_id = :flow AND state = 'queued' AND run_at IS NULL
-      ORDER BY id LIMIT :limit
+      WHERE flow_id BETWEEN :flow AND :flow AND state = 'queued' AND run_at IS NULL
+      ORDER BY flow_id, id LIMIT :limit
     ), alike AS MATERIALIZED (
       SELECT id FROM jobs WHERE id IN (SELECT id FROM near WHERE api_key_id = :scope_id
         AND est_cost_usd > :left_usd AND id <> ALL(CAST(:granted AS uuid[])))
@@ -96,8 +97,9 @@ _HELD_UP = text(
       WHERE f.blocked_by = ANY(CAST(:ids AS bigint[]))
       ORDER BY s.vtime, f.priority, f.deadline, f.id LIMIT :limit FOR NO KEY UPDATE OF f SKIP LOCKED) f) f
     JOIN deployments d ON d.id = f.deployment_id LEFT JOIN LATERAL (
-      SELECT j.est_cost_usd FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL
-        AND (j.deadline IS NULL OR j.deadline > now()) ORDER BY j.id LIMIT 1) head ON true
+      SELECT j.est_cost_usd FROM jobs j
+      WHERE j.flow_id BETWEEN f.id AND f.id AND j.state = 'queued' AND j.run_at IS NULL
+        AND (j.deadline IS NULL OR j.deadline > now()) ORDER BY j.flow_id, j.id LIMIT 1) head ON true
     ORDER BY f.turn
     """
 )

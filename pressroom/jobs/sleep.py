@@ -17,10 +17,11 @@ _LOCK_FLOWS = text(
     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
     """
 )
+# BETWEEN for the planner, as in `claim`.
 _SLEEP_FLOWS = text(
     """
     UPDATE flows f SET active = false WHERE f.id = ANY(CAST(:ids AS bigint[])) AND NOT EXISTS (
-      SELECT 1 FROM jobs j WHERE j.flow_id = f.id AND j.state = 'queued' AND j.run_at IS NULL)
+      SELECT 1 FROM jobs j WHERE j.flow_id BETWEEN f.id AND f.id AND j.state = 'queued' AND j.run_at IS NULL)
     """
 )
 _LOCK_STAKES = text(

@@ -31,9 +31,9 @@ _PLACES = text(
     FROM unnest(CAST(:flows AS bigint[])) AS w (flow_id) CROSS JOIN LATERAL (
       SELECT w.flow_id, r.id, row_number() OVER (ORDER BY r.id) AS place FROM (
         SELECT j.id FROM jobs j
-        WHERE j.flow_id = w.flow_id AND j.state = 'queued' AND j.run_at IS NULL
+        WHERE j.flow_id BETWEEN w.flow_id AND w.flow_id AND j.state = 'queued' AND j.run_at IS NULL
           AND (j.deadline IS NULL OR j.deadline > now())
-        ORDER BY j.id LIMIT :counted) r) x
+        ORDER BY j.flow_id, j.id LIMIT :counted) r) x
     WHERE x.id = ANY(CAST(:jobs AS uuid[]))
     """
 )

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from models import PriorityClass
 from pressroom.jobs.deadlines import deadline_warning, mark_late
+from pressroom.jobs.dispatch import lease_pool
 from pressroom.jobs.lease import claim_lease
 from pressroom.jobs.weights import set_weight
 from tests.fixtures.desk import Desk, success
@@ -75,6 +77,25 @@ def test_a_new_weight_holds_from_the_next_turn_on(desk: Desk) -> None:
 
     gained = started(desk, one) - before[0], started(desk, other) - before[1]
     assert gained[0] / gained[1] == pytest.approx(4.0, rel=0.1)
+
+
+def test_a_claim_reads_only_the_jobs_of_its_flows_where_nearly_all_are_of_one(desk: Desk) -> None:
+    ref = desk.deployment(limits={"rpm": 600})
+    desk.submit(4_000, priority_class=PriorityClass.BULK)
+    worker = desk.worker()
+    desk.take(worker)
+    with desk.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text("VACUUM ANALYZE jobs"))
+    desk.submit(1, priority_class=PriorityClass.INTERACTIVE)
+
+    entries_read = text("SELECT pg_stat_get_xact_tuples_returned('pk_jobs'::regclass)")
+    with desk.engine.begin() as conn:
+        before = conn.execute(entries_read).scalar_one()
+        leased = lease_pool(conn, ref.pool_id, desk.policy)
+        read = conn.execute(entries_read).scalar_one() - before
+
+    assert sum(leased.values()) == 1
+    assert read < 100
 
 
 def test_interactive_jobs_go_first_though_the_pool_is_full_of_others(desk: Desk) -> None:
