@@ -32,6 +32,12 @@ class Stake(Base):
         UniqueConstraint("pool_id", "project_id", "priority_class"),
         CheckConstraint("weight > 0", name="weight_positive"),
         Index("ix_stakes_by_vtime", "pool_id", "vtime", postgresql_where=text("active")),
+        Index(
+            "ix_stakes_interactive",
+            "pool_id",
+            "vtime",
+            postgresql_where=text("active AND priority_class = 'interactive'"),
+        ),
         {"postgresql_with": {"fillfactor": "50", "autovacuum_vacuum_scale_factor": "0"}},
     )
 

@@ -73,6 +73,12 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "50", "autovacuum_vacuum_scale_factor": "0"},
     )
     op.create_index("ix_stakes_by_vtime", "stakes", ["pool_id", "vtime"], postgresql_where=sa.text("active"))
+    op.create_index(
+        "ix_stakes_interactive",
+        "stakes",
+        ["pool_id", "vtime"],
+        postgresql_where=sa.text("active AND priority_class = 'interactive'"),
+    )
     _create_flows()
     op.drop_index("ix_jobs_ready", table_name="jobs")
     op.execute(SPLIT)

@@ -6,9 +6,10 @@ Nothing here waits for anybody, and nothing is charged: `dispatch` does that at 
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from pressroom.jobs.claimed import ClaimedJob
 from pressroom.jobs.fill import Claimant, portions
@@ -56,7 +57,7 @@ _CANDIDATES = """
       FROM flows f CROSS JOIN LATERAL (SELECT token_ratio AS ratio FROM deployments WHERE id = f.deployment_id) r
       WHERE f.stake_id = s.id AND {eligible}{flows} ORDER BY f.priority, f.deadline, f.id LIMIT 1) next ON true
     WHERE s.pool_id = :pool AND s.id <> ALL(CAST(:skip AS bigint[])){stakes}
-    ORDER BY s.vtime LIMIT :limit
+    ORDER BY s.vtime LIMIT {limit}
 """
 
 # Of each stake its next `rows` jobs, in its flows' order, with the virtual time at which each is served: the stake's,
@@ -103,19 +104,23 @@ _CLAIM = """
       WHERE ahead < :room_seconds ORDER BY served_at, id LIMIT :jobs
     )
     SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, seconds, pace_seconds,
-      stake_id, (SELECT count(*) FROM locked) AS looked_at, served_at, true AS is_job FROM picked
-    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, stake_id, 0, NULL, false
+      stake_id, (SELECT count(*) FROM locked) AS looked_at, served_at, true AS is_job,
+      EXISTS (SELECT 1 FROM budgets) AS is_budgeted FROM picked
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, stake_id, 0, NULL, false, false
     FROM seen WHERE NOT has_more AND n = (SELECT count(*) FROM picked WHERE picked.stake_id = seen.stake_id)
     ORDER BY served_at, id
 """
 
 _JOIN_OF = dict.fromkeys(Lane, "JOIN") | {Lane.ALL: "LEFT JOIN"}
-_CANDIDATES_OF = {
-    lane: text(
-        _CANDIDATES.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane], stakes=_STAKES_OF[lane], join=_JOIN_OF[lane])
-    )
-    for lane in Lane
-}
+
+
+# The limit is written out, in powers of two: of a bound one the planner would have to make a new plan each time.
+@cache
+def _candidates_of(lane: Lane, limit: int) -> TextClause:
+    stakes, join = _STAKES_OF[lane], _JOIN_OF[lane]
+    return text(_CANDIDATES.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane], stakes=stakes, join=join, limit=limit))
+
+
 _CLAIM_OF = {lane: text(_CLAIM.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane])) for lane in Lane}
 
 
@@ -144,6 +149,8 @@ class Claims:
     """Stakes that gave all they had."""
     looked_at: int = 0
     """Rows of jobs that were read and locked."""
+    is_budgeted: bool = False
+    """Whether there was any budget at all when they were."""
     _charged: dict[int, float] = field(default_factory=dict)
     _urgent: set[int] = field(default_factory=set)
 
@@ -177,8 +184,9 @@ class Claims:
         """Stakes by virtual time, and those met on the way that have nothing to give."""
         # Those charged in this turn are further on than their rows say, and leave their places to others.
         limit = max(_LEAST_STAKES, -(-jobs // _JOBS_OF_STAKE)) + len(self._charged)
-        bound = {"pool": self.pool_id, "skip": sorted(skip), "limit": limit}
-        rows = conn.execute(_CANDIDATES_OF[lane], {**bound, **self._figures()}).all()
+        statement = _candidates_of(lane, 1 << (limit - 1).bit_length())
+        bound = {"pool": self.pool_id, "skip": sorted(skip)}
+        rows = conn.execute(statement, {**bound, **self._figures()}).all()[:limit]
         self._urgent.update(row.id for row in rows if row.urgent)
         found = [
             Claimant(row.id, row.weight, row.vtime + self._charged.get(row.id, 0.0) / row.weight, row.seconds)
@@ -208,6 +216,7 @@ class Claims:
             if row.is_job:
                 fields: tuple[Any, ...] = (*row[:10], row.stake_id in self._urgent)
                 got.append(ClaimedJob(*fields))
+                self.is_budgeted = row.is_budgeted
                 self._charged[row.stake_id] = self._charged.get(row.stake_id, 0.0) + row.seconds
         self.looked_at += max((row.looked_at for row in rows), default=0)
         self.jobs += got

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -15,9 +16,8 @@ from pressroom.jobs.sleep import wake_stakes
 # time earns no credit. Whether it sleeps is not asked in WHERE: that would be answered as of the statement's beginning,
 # and a dispatcher that puts it to sleep meanwhile would be believed to have left it awake. A flow without queued jobs
 # sleeps; one whose jobs all wait is put to sleep by `dispatch`.
-_CHANGE = text(
-    """
-    WITH t AS (
+CHANGE = """
+    t AS (
       SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:queued AS bigint[]), CAST(:seconds AS float8[]),
         CAST(:ready AS bool[]), CAST(:jobs AS bigint[]), CAST(:tokens AS bigint[]), CAST(:images AS bigint[]))
         AS t (id, queued, seconds, ready, jobs, tokens, images)
@@ -39,8 +39,10 @@ _CHANGE = text(
         + sums.seconds / s.weight
     FROM sums JOIN held_stakes h ON h.id = sums.stake_id
     WHERE s.id = sums.stake_id AND (sums.seconds <> 0 OR sums.ready)
-    """
-)
+"""
+"""`change_flows` without its WITH, for a statement that does something else before; bound as `change_columns` says."""
+
+_CHANGE = text(f"WITH {CHANGE}")
 
 _INSERT_STAKE = text(
     """
@@ -149,12 +151,15 @@ def change_flows(conn: Connection, changes: Mapping[int, FlowChange]) -> None:
 
     Call it last in a transaction: the rows stay locked until commit.
     """
+    if changes:
+        conn.execute(_CHANGE, change_columns(changes))
+
+
+def change_columns(changes: Mapping[int, FlowChange]) -> dict[str, list[Any]]:
+    """What CHANGE is bound to."""
     ids = sorted(changes)
-    if not ids:
-        return
     ordered = [changes[i] for i in ids]
-    columns = {name: [getattr(c, name) for c in ordered] for name in FlowChange.__slots__}
-    conn.execute(_CHANGE, {"ids": ids, **columns})
+    return {"ids": ids} | {name: [getattr(c, name) for c in ordered] for name in FlowChange.__slots__}
 
 
 def restake(conn: Connection, stakes: Mapping[int, int]) -> None:
