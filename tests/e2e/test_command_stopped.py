@@ -100,7 +100,8 @@ def test_a_second_ctrl_c_tells_what_it_cut_off(
     found = re.match(r"(\d+) calls .*: \$([\d.]+) at most may be billed", cut)
     assert found is not None, cut
     assert int(found[1]) >= 6
-    assert float(found[2]) == pytest.approx(int(found[1]) * 0.016, abs=0.005), "from a dollar on it is shown to the cent"
+    # From a dollar on, money is shown to the cent.
+    assert float(found[2]) == pytest.approx(int(found[1]) * 0.016, abs=0.005)
     assert not any("nothing is lost" in line or "no call was cut off" in line for line in said)
     assert said[-1].startswith("resume with:  ")
 
