@@ -8,11 +8,10 @@ import typer
 
 from cli import records
 from cli.context import load_settings, open_system
-from cli.exits import ExitCode
 from cli.input_options import UrgencyOptions
 from cli.option_groups import grouped
 from cli.options import Before, Json, Limit, Project, Yes, examples, program
-from cli.terminal import answer, answer_json, answer_table, confirmed, say
+from cli.terminal import answer, answer_json, answer_table, confirmed, not_agreed, say
 from cli.wording import count, duration, moment, usd
 
 _Id = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's id, as the lists show it.")]
@@ -106,8 +105,7 @@ def cancel(ctx: typer.Context, batch: _Id, *, project: Project = None, yes: Yes 
             owner = queries.find_project(conn, project)
             row = queries.find_batch(conn, owner, parse_id("batch", batch))
         if row.unfinished and not confirmed(f"Cancel {count(row.unfinished, 'job')} of {row.input_name}?", yes=yes):
-            say("nothing was cancelled (give --yes where nobody can be asked)")
-            raise typer.Exit(ExitCode.BAD_INPUT)
+            raise not_agreed("nothing was cancelled")
         done = cancel_batch(system.engine, owner, row.id)
     if as_json:
         answer_json({"id": batch, "cancelled": done.cancelled, "running": done.asked})

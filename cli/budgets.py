@@ -8,9 +8,8 @@ import typer
 
 from cli import records
 from cli.context import load_settings, open_system
-from cli.exits import ExitCode
 from cli.options import Json, Yes, examples, program
-from cli.terminal import answer, answer_json, answer_table, confirmed, say
+from cli.terminal import answer, answer_json, answer_table, confirmed, not_agreed, say
 from cli.wording import count, parse_usd
 
 if TYPE_CHECKING:
@@ -135,8 +134,7 @@ def remove(
         waiting = sum(row.waiting_jobs for row in found)
         asked = f"Remove the {found[0].name}? {count(waiting, 'job')} wait for it"
         if not confirmed(asked, yes=yes):
-            say("nothing was removed (give --yes where nobody can be asked)")
-            raise typer.Exit(ExitCode.BAD_INPUT)
+            raise not_agreed("nothing was removed")
         with system.engine.begin() as conn:
             removed = remove_budget(conn, BudgetKey(scope, scope_id, kind))
     if as_json:

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import typer
-
 from cli.estimate import in_short
-from cli.exits import ExitCode
-from cli.terminal import confirmed, is_interactive, say
+from cli.terminal import confirmed, is_interactive, not_agreed, say
 from cli.wording import duration, usd
 
 if TYPE_CHECKING:
@@ -60,5 +57,4 @@ def _ask(conn: Connection, found: InputEstimate, most: Decimal, above: Decimal) 
     took = "" if found.seconds is None else f", {duration(found.seconds)}"
     question = f"Submit it? About {usd(found.expected_usd)}, {usd(most)} at most{took}."
     if not confirmed(question, yes=False):
-        say("nothing was submitted, nothing was spent")
-        raise typer.Exit(ExitCode.OK)
+        raise not_agreed("nothing was submitted, nothing was spent")

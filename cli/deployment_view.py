@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("DEPLOYMENT", "LIMITS", "USED", "OTHERS", "LEVEL", "BURST", "429", "WAITING", "DRAINS IN", "STATE")
 _RIGHT = ("USED", "OTHERS", "LEVEL", "BURST", "429", "WAITING", "DRAINS IN")
+_SPARE = ("BURST", "OTHERS", "LEVEL", "429", "USED", "DRAINS IN", "LIMITS")
 _LIMIT_COLUMNS = ("LIMIT", "FROM", "NOW", "OTHERS", "LEVEL", "USED", "DEBT", "SHARE")
 _REASON_CHARACTERS = 200
 _SHOWN_LIMITS = 3
@@ -40,7 +41,7 @@ def show_list(views: Sequence[DeploymentView]) -> None:
     """A line each, and below the table what stops those that stand still."""
     if any(view.deployment.is_sandbox for view in views):
         answer("SANDBOX deployments answer with made-up texts and pictures, and bill nothing.")
-    answer_table(_COLUMNS, [_cells(view) for view in views], right=_RIGHT)
+    answer_table(_COLUMNS, [_cells(view) for view in views], right=_RIGHT, spare=_SPARE)
     for view in views:
         for line in stopped_because(view):
             answer(f"{view.deployment.name}: {line}")

@@ -1,4 +1,4 @@
-"""`pressroom deployments`: limits and their use, add, set, pause, resume."""
+"""`pressroom deployments`: limits and their use, add, set, pause, resume, remove."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from cli import deployment_view
 from cli.context import load_settings, open_system
 from cli.options import Json, examples
-from cli.terminal import answer, answer_json
+from cli.terminal import answer, answer_json, say
 from cli.wording import quantity
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pressroom.limits.pool_limits import PoolLimits
 
 group = typer.Typer(
-    help="Deployments: limits in use, add, set, pause, resume.",
+    help="Deployments: limits in use, add, set, pause, resume, remove.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -127,6 +127,7 @@ def add(
             row = deployments.add_deployment(conn, place, model)
             if changes:
                 _changed(conn, row, changes)
+    _warn_if_unknown(row)
     answer(f"{row.name} is added; send jobs there with: pressroom routes set {model} {row.name}")
 
 
@@ -165,9 +166,22 @@ def set_(
                 row = deployments.find_deployment(conn, system.settings.provider, row.name)
             holds = _changed(conn, row, changes) if changes else row.limits
         running = system.limiter.set_limits(row.pool, holds)
+    _warn_if_unknown(row)
     known = {name: value for name, value in dataclasses.asdict(holds).items() if isinstance(value, int | float)}
     shown = ", ".join(f"{name}={quantity(value) if value >= 1 else f'{value:g}'}" for name, value in known.items())
     answer(f"{row.pool}: {shown}; {'in force now' if running else 'in force from its first call on'}")
+
+
+def _warn_if_unknown(row: DeploymentRow) -> None:
+    """Somebody's own model is as good as the catalog's; a slip of the keyboard should be seen."""
+    from pressroom.catalog.load import catalog, close_model
+
+    if catalog().model(row.model) is None:
+        near = close_model(row.model, catalog().models)
+        guess = f" (did you mean {near}?)" if near else ""
+        say(
+            f"the catalog knows no model {row.model!r}{guess}; if it is a slip: pressroom deployments remove {row.name}"
+        )
 
 
 def _changed(conn: Connection, row: DeploymentRow, changes: dict[str, float | None]) -> PoolLimits:
@@ -214,3 +228,15 @@ def resume(ctx: typer.Context, model: _Model) -> None:
             was_paused = deployments.resume_deployment(conn, row.id)
         was_paused = system.limiter.resume(row.pool) or was_paused
     answer(f"{row.name} {'runs again' if was_paused else 'was not paused'}; {row.queued:,} jobs queued")
+
+
+@group.command(epilog=examples("pressroom deployments remove gpt-4o-mini-tpyo"))
+def remove(ctx: typer.Context, model: _Model) -> None:
+    """Take away a deployment that never had jobs and that no route names, with its limits."""
+    from pressroom.jobs import deployments
+    from pressroom.jobs.remove_deployment import remove_deployment
+
+    with open_system(load_settings(ctx.obj)) as system, system.engine.begin() as conn:
+        row = deployments.find_deployment(conn, system.settings.provider, model)
+        remove_deployment(conn, row)
+    answer(f"{row.name} is removed")

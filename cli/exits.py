@@ -10,6 +10,7 @@ class ExitCode(enum.IntEnum):
     SOME_FAILED = 1
     BAD_INPUT = 2
     COULD_NOT_RUN = 3
+    DECLINED = 4
     INTERRUPTED = 130
 
 
@@ -18,6 +19,7 @@ EXPLAINED = {
     ExitCode.SOME_FAILED: "the work is done, and some jobs failed or wait for money; or two books differ",
     ExitCode.BAD_INPUT: "the input or the command line is wrong; nothing was done",
     ExitCode.COULD_NOT_RUN: "something that is needed does not work",
+    ExitCode.DECLINED: "somebody who was asked said no; nothing was done",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C or a signal; what was submitted can be resumed",
 }
 

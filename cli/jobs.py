@@ -10,12 +10,11 @@ import typer
 
 from cli import records
 from cli.context import System, load_settings, open_system
-from cli.exits import ExitCode
 from cli.input_options import UrgencyOptions
 from cli.job_detail import show_detail
 from cli.option_groups import grouped
 from cli.options import Before, Json, Limit, Project, Since, Until, Yes, examples, program
-from cli.terminal import answer, answer_json, answer_table, confirmed, say
+from cli.terminal import answer, answer_json, answer_table, confirmed, not_agreed, say
 from cli.wording import count, parse_time
 
 if TYPE_CHECKING:
@@ -225,5 +224,4 @@ def _agree(system: System, chosen: Selection, states: tuple[str, ...], *, verb: 
     listed = ", ".join(f"{number:,} {state}" for state, number in meant.items())
     say(f"{count(total, 'job')} selected: {listed}")
     if not confirmed(f"{verb} them?", yes=yes):
-        say("nothing was done (give --yes where nobody can be asked)")
-        raise typer.Exit(ExitCode.BAD_INPUT)
+        raise not_agreed("nothing was done")

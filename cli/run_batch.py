@@ -25,7 +25,7 @@ from cli.progress import SANDBOX_BANNER, progress_view
 from cli.results import Places, Results, check_places, write_results
 from cli.stopping import resumable, show_out_of_money, show_paused
 from cli.summary import Summary
-from cli.terminal import confirmed, is_interactive, is_terminal_error, say
+from cli.terminal import confirmed, is_interactive, is_terminal_error, not_agreed, say
 from cli.watch import Stopped, Watch
 from cli.wording import count, usd
 
@@ -98,7 +98,7 @@ def run_batch(settings: Settings, request: RunRequest) -> Summary:
         taken = _take(system, request, options, mark)
         outages = Outages(system)
         watch = Watch(system, taken.batch, outages)
-        with resumable(system, taken.batch, request.command, last_seen=lambda: watch.seen):
+        with resumable(system, taken.batch, request.command, last_seen=lambda: watch.seen, as_json=request.as_json):
             results = _work_and_write(system, request, taken, (watch, outages))
             return outages.insist(
                 lambda: _summary(system, request, taken, results, began=began, work_began=work_began), POSTGRESQL
@@ -191,8 +191,7 @@ def _take_up(batch: KnownBatch, *, ask: bool) -> None:
         note = "writing its output again, without paying again (--again submits it anew)"
     if ask and is_interactive():
         if not confirmed(question, yes=False, default=True):
-            say("nothing was done (--again submits it anew)")
-            raise typer.Exit(ExitCode.OK)
+            raise not_agreed("nothing was done (--again submits it anew)")
     else:
         say(note)
 

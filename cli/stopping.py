@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def resumable(
-    system: System, batch: tuple[UUID, UUID], command: str, *, last_seen: Callable[[], BatchProgress | None]
+    system: System,
+    batch: tuple[UUID, UUID],
+    command: str,
+    *,
+    last_seen: Callable[[], BatchProgress | None],
+    as_json: bool = False,
 ) -> Iterator[None]:
     """Whatever ends the work inside for a foreseen reason is told with how to go on from there."""
     try:
@@ -36,19 +41,25 @@ def resumable(
         message, code = explained
         if code is not ExitCode.INTERRUPTED:
             complain(message)
-        show_unfinished(system, batch, command, last_seen())
+        row = show_unfinished(system, batch, command, last_seen())
+        if as_json and row is not None:
+            _answer_stopped(row, None, [message])
         raise typer.Exit(int(code)) from None
 
 
 def show_unfinished(
     system: System, batch: tuple[UUID, UUID], command: str, last_seen: BatchProgress | None = None
-) -> None:
-    """How far the batch is, what became of its calls, and how to go on. No worker of ours runs any more."""
+) -> BatchRow | None:
+    """How far the batch is, what became of its calls, and how to go on. No worker of ours runs any more.
+
+    Returns the batch, as it was last seen where PostgreSQL does not answer; None where it never was.
+    """
     from pressroom.ids import show_id
     from pressroom.jobs.cut_calls import open_calls
     from pressroom.jobs.queries import find_batch
 
     shown = show_id("batch", batch[1])
+    row = None if last_seen is None else last_seen.batch
     try:
         with system.engine.connect() as conn:
             row, cut = find_batch(conn, *batch), open_calls(conn, batch[1])
@@ -62,6 +73,7 @@ def show_unfinished(
         if row.unfinished:
             say(f"or give up:   {program()} batches cancel {shown}")
     say(f"resume with:  {command}")
+    return row
 
 
 def _facts(shown: str, row: BatchRow, cut: OpenCalls) -> Iterator[str]:
@@ -151,7 +163,7 @@ def show_paused(
         _answer_stopped(row, results, [f"{model} is paused: {reason}" for model, reason in reasons.items()])
 
 
-def _answer_stopped(row: BatchRow, results: Results, waits_for: Sequence[str]) -> None:
+def _answer_stopped(row: BatchRow, results: Results | None, waits_for: Sequence[str]) -> None:
     """The one object of `--json`, with the names of a finished run's where it has the same to say."""
     from pressroom.ids import show_id
 
@@ -166,6 +178,6 @@ def _answer_stopped(row: BatchRow, results: Results, waits_for: Sequence[str]) -
             "cost_usd": row.cost_usd,
             "at_risk_usd": row.at_risk_usd,
             "sandbox": row.is_sandbox,
-            "output": str(results.output),
+            "output": None if results is None else str(results.output),
         }
     )

@@ -136,8 +136,9 @@ class Account:
                 return Refusal(meter.dimension, meter.limit, 0, amount, wait_seconds=None)
             wait = max(bucket.wait(now, amount) for bucket in meter.buckets()) if amount else 0.0
             if wait > 0 and (worst is None or wait > (worst.wait_seconds or 0)):
-                used = meter.announced.capacity - meter.announced.level_at(now)
-                worst = Refusal(meter.dimension, meter.announced.capacity, max(0.0, used), amount, wait_seconds=wait)
+                # What is stated is the limit a minute, whatever the bucket holds: callers believe the figure.
+                used = meter.limit - max(0.0, meter.announced.level_at(now))
+                worst = Refusal(meter.dimension, meter.limit, max(0.0, used), amount, wait_seconds=wait)
         return worst
 
     def finish(self, now: float, *, token_difference: float = 0.0) -> None:

@@ -122,7 +122,9 @@ def ingest(
                     sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
                 figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
                 conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
-                found = estimate(sieve.tally, load_basis(conn, options.base_url, day, prices, limits=options.limits))
+                routed = (options.project_id, sieve.models)
+                basis = load_basis(conn, options.base_url, day, prices, routed=routed, limits=options.limits)
+                found = estimate(sieve.tally, basis)
                 expected_usd = found.expected_usd
                 if review is not None:
                     review(conn, found)

@@ -51,4 +51,6 @@ def survey(
     if not sieve.models:
         problem = Problem("file", "has no jobs in it", "Give at least one line", code="empty_file")
         raise InvalidInput([problem], source=path.name)
-    return estimate(sieve.tally, load_basis(conn, base_url, day, prices, limits=limits))
+    return estimate(
+        sieve.tally, load_basis(conn, base_url, day, prices, routed=(project_id, sieve.models), limits=limits)
+    )

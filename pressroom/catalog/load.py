@@ -90,10 +90,15 @@ class Catalog:
         return Problem("model", state.reason, remedy, value=model, code="model_not_found")
 
 
+def close_model(model: str, known: Collection[str]) -> str | None:
+    """The known name that is most like it, if any is."""
+    return next(iter(get_close_matches(model[:_LONGEST_NAME], known, n=1, cutoff=0.6)), None)
+
+
 def other_models(model: str, known: Collection[str]) -> str:
     """The remedy for a name that nothing is known of: the nearest name, and all there are."""
-    near = get_close_matches(model[:_LONGEST_NAME], known, n=1, cutoff=0.6)
-    guess = f"Did you mean {near[0]}? " if near else ""
+    near = close_model(model, known)
+    guess = f"Did you mean {near}? " if near else ""
     there_are = f"There are: {', '.join(known)}" if known else "There are none"
     return f"{guess}{there_are}"
 

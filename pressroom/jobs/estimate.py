@@ -7,16 +7,18 @@ Cost has three figures for each model:
                were `ENOUGH_CALLS` of them; before that the catalog's typical output
     upper      what budgets reserve: every byte of input a token, every output token that the requests allow
 
-Time is that of the pool's narrowest limit, from an empty account: stored credit and other work are left out, and a
-limit a day counts only for what exceeds one day of it.
+Time is that of the pool's narrowest limit, and of the slowest pool where a route deals the jobs out to several. It is
+reckoned from an empty account: stored credit and other work are left out, and a limit a day counts only for what
+exceeds one day of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -24,6 +26,7 @@ from pressroom.catalog.load import Catalog, catalog
 from pressroom.jobs.deployments import DeploymentRow, list_deployments
 from pressroom.jobs.rates import pool_limits
 from pressroom.jobs.resolve import pool_name
+from pressroom.jobs.route import find_share
 from pressroom.limits.calibration import Calibration, Key, clamped, expected_ratios, job_kind
 from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
 from pressroom.money.cost import per_million
@@ -86,7 +89,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class ModelEstimate:
-    """One model's part. `seconds` is its whole pool's, None where no limit is known; `by` is the limit that takes it.
+    """One model's part. `seconds` is its whole pool's, the slowest one's where it has several, None where no limit is
+    known; `by` is the limit that takes it.
 
     `is_calibrated` says whether the expected figures rest on calls that were made.
     """
@@ -152,14 +156,26 @@ class Basis:
     deployments: Mapping[str, DeploymentRow]
     limits: Mapping[str, PoolLimits] = field(default_factory=dict)
     """By model, over those in the books: what somebody means to set."""
+    routes: Mapping[str, Sequence[tuple[DeploymentRow, float]]] = field(default_factory=dict)
+    """By model with a route: the deployments that take its jobs now, each with its part of them."""
 
 
 def load_basis(
-    conn: Connection, base_url: str, on: date, prices: PriceBook, *, limits: Mapping[str, PoolLimits] | None = None
+    conn: Connection,
+    base_url: str,
+    on: date,
+    prices: PriceBook,
+    *,
+    routed: tuple[UUID, Collection[str]],
+    limits: Mapping[str, PoolLimits] | None = None,
 ) -> Basis:
-    """What the database knows, which may be nothing yet."""
-    rows = [row for row in list_deployments(conn) if row.base_url == base_url and not row.account]
-    return Basis(base_url, on, prices, expected_ratios(conn), {row.model: row for row in rows}, limits or {})
+    """What the database knows, which may be nothing yet. `routed`: a project, and models to look up routes for."""
+    rows = list_deployments(conn)
+    own = {row.model: row for row in rows if row.base_url == base_url and not row.account}
+    by_id = {row.id: row for row in rows}
+    shares = {model: find_share(conn, routed[0], model) for model in sorted(routed[1])}
+    routes = {m: [(by_id[ref.id], part) for ref, part in share.parts] for m, share in shares.items() if share}
+    return Basis(base_url, on, prices, expected_ratios(conn), own, limits or {}, routes)
 
 
 def estimate(tally: Tally, basis: Basis, known: Catalog | None = None) -> InputEstimate:
@@ -168,16 +184,45 @@ def estimate(tally: Tally, basis: Basis, known: Catalog | None = None) -> InputE
     parts: dict[str, list[_Part]] = {}
     for group, totals in tally.groups.items():
         parts.setdefault(group.model, []).append(_part(group, totals, basis))
-    pools: dict[str, list[str]] = {}
-    for model in sorted(parts):
-        pools.setdefault(_pool(model, basis, known), []).append(model)
-    models = []
-    for pool, members in pools.items():
-        demand = _demand([part for model in members for part in parts[model]])
-        limits = next((basis.limits[model] for model in members if model in basis.limits), PoolLimits())
-        seconds, by = _time(demand, limits.over(_known_limits(members[0], basis, known)))
-        models += [_model(model, parts[model], (pool, seconds, by)) for model in members]
-    return InputEstimate(sorted(models, key=lambda one: one.model), basis.base_url == SANDBOX)
+    places = {model: _places(model, basis, known) for model in sorted(parts)}
+    demands: dict[str, dict[str, float]] = {}
+    limits: dict[str, PoolLimits] = {}
+    # What somebody means to set is set for the configured provider's pool.
+    meant = {_pool(model, basis, known): basis.limits[model] for model in reversed(places) if model in basis.limits}
+    for model, at in places.items():
+        for place in at:
+            demand = demands.setdefault(place.pool, dict.fromkeys(DIMENSIONS, 0.0))
+            for name, units in _demand(parts[model]).items():
+                demand[name] += units * place.part
+            limits.setdefault(place.pool, meant.get(place.pool, PoolLimits()).over(place.limits))
+    times = {pool: _Time(pool, *_time(demands[pool], limits[pool])) for pool in demands}
+    models = [_model(model, parts[model], _slowest([times[p.pool] for p in at])) for model, at in places.items()]
+    return InputEstimate(models, basis.base_url == SANDBOX)
+
+
+class _Place(NamedTuple):
+    """A pool that takes this part of a model's jobs, and what is known of its limits."""
+
+    pool: str
+    part: float
+    limits: PoolLimits
+
+
+class _Time(NamedTuple):
+    pool: str
+    seconds: float | None
+    by: str | None
+
+
+def _slowest(times: Sequence[_Time]) -> _Time:
+    """Pools of which no limit is known are left out, unless there are no others."""
+    return max(times, key=lambda time: -1.0 if time.seconds is None else time.seconds)
+
+
+def _places(model: str, basis: Basis, known: Catalog) -> list[_Place]:
+    if model in basis.routes:
+        return [_Place(row.pool, part, row.limits) for row, part in basis.routes[model]]
+    return [_Place(_pool(model, basis, known), 1.0, _known_limits(model, basis, known))]
 
 
 class _Part(NamedTuple):
@@ -257,7 +302,7 @@ def _known_limits(model: str, basis: Basis, known: Catalog) -> PoolLimits:
     return pool_limits({}, known.limits_for(model) if official else {})
 
 
-def _model(model: str, parts: Sequence[_Part], time: tuple[str, float | None, str | None]) -> ModelEstimate:
+def _model(model: str, parts: Sequence[_Part], time: _Time) -> ModelEstimate:
     pool, seconds, by = time
     return ModelEstimate(
         model=model,

@@ -124,7 +124,7 @@ def drain(
 
 def _limits(row: DeploymentRow, status: PoolStatus) -> list[Limit]:
     holds = row.limits
-    found = [_running(name, one) for name, one in status.dimensions.items()]
+    found = [_running(row, name, one) for name, one in status.dimensions.items()]
     if not status.started:
         for name in DIMENSIONS:
             value = getattr(holds, name)
@@ -135,11 +135,11 @@ def _limits(row: DeploymentRow, status: PoolStatus) -> list[Limit]:
     return found
 
 
-def _running(name: str, one: DimensionStatus) -> Limit:
+def _running(row: DeploymentRow, name: str, one: DimensionStatus) -> Limit:
     return Limit(
         name,
         one.limit,
-        "catalog" if one.source == "default" else one.source,
+        _source(row, name) if one.source == "default" else one.source,
         rate=one.rate,
         foreign=one.foreign,
         level=one.level,

@@ -25,8 +25,9 @@ _LEFT_BEHIND = text(_FLOWS.format(which="f.queued > 0"))
 def regroup(conn: Connection, deployment: DeploymentRow, name: str) -> str:
     """Let the deployment draw on the pool `name` of its account, made where missing; returns the pool's whole name.
 
-    Its jobs go along; leases that are out end in the old pool. A new pool begins with the limits of the old one;
-    one that exists keeps its own. Raises InvalidInput.
+    Its jobs go along; leases that are out end in the old pool. A new pool begins with the limits of the old one, those
+    that were learned too, and like one that lost its state: the account's quota may be in use. One that exists keeps
+    its own. Raises InvalidInput.
     """
     if not name or len(name) > MAX_NAME_CHARACTERS or "/" in name or "@" in name:
         remedy = "Give the name of the group alone, as in pool=small-models: the account and endpoint are added"
@@ -36,8 +37,9 @@ def regroup(conn: Connection, deployment: DeploymentRow, name: str) -> str:
         return whole
     conn.execute(
         text(
-            "INSERT INTO pools (name, explicit_limits, learned_limits, catalog_limits)"
-            " SELECT :name, explicit_limits, '{}', catalog_limits FROM pools WHERE id = :old ON CONFLICT DO NOTHING"
+            "INSERT INTO pools (name, explicit_limits, learned_limits, catalog_limits, limiter_epoch)"
+            " SELECT :name, explicit_limits, learned_limits, catalog_limits, limiter_epoch FROM pools WHERE id = :old"
+            " ON CONFLICT DO NOTHING"
         ),
         {"name": whole, "old": deployment.pool_id},
     )

@@ -23,6 +23,11 @@ class Share:
         for _ in range(phase % self._total):
             self.next()
 
+    @property
+    def parts(self) -> list[tuple[DeploymentRef, float]]:
+        """Each target with its part of the jobs; they add up to 1."""
+        return [(ref, weight / self._total) for ref, weight in zip(self.refs, self._weights, strict=True)]
+
     def next(self) -> DeploymentRef:
         """The target of the next job."""
         if len(self.refs) == 1:

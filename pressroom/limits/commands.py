@@ -241,12 +241,20 @@ def _learned(state: Mapping[str, str]) -> dict[str, float]:
     return learned | ({"burst_seconds": float(state["lT"])} if "lT" in state else {})
 
 
+def _source(state: Mapping[str, str], name: str) -> Source:
+    """A refusal's words hold a higher setting down."""
+    stated = state.get(f"xR:{name}")
+    if stated is not None and float(stated) <= float(state.get(f"sR:{name}", stated)):
+        return "refusal"
+    return "setting" if f"sR:{name}" in state else "headers" if f"lR:{name}" in state else "default"
+
+
 def _dimension(state: Mapping[str, str], name: str, now: float) -> DimensionStatus:
     def number(letter: str) -> float:
         return float(state[f"{letter}:{name}"])
 
     period, rate = DIMENSIONS[name], number("R")
-    source: Source = "setting" if f"sR:{name}" in state else "headers" if f"lR:{name}" in state else "default"
+    source = _source(state, name)
     age = now - float(state["gt"])
     lately = number("v") * 2.718281828459045 ** (-age / 10) / 10
     return DimensionStatus(

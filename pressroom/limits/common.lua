@@ -16,7 +16,9 @@ local RETRY_AFTER_MAX_S = 600
 local RATE_WINDOW_S = 10        -- time constant of the rate shown to people
 local START_CREDIT_S = 0.05     -- a new state starts with at most this much of its burst
 local DAY_S = 86400
-local STATED_S = 3600           -- so long a limit in a refusal's words holds down a higher setting
+local STATED_S = 3600           -- so long a limit in a refusal's words holds down a higher setting, or stands alone
+local RAISE = 2                 -- then, as the only source, it is tried at so many times itself
+local HELD_BACK = 0.5           -- if at least so much of it is in use
 local GROW_S = 600              -- a learned burst grows after so long without a 429
 local EXTRA_HALF_S = 600        -- the reserve that refusals taught halves in this time
 local DAY_MARGIN_S = 1           -- the provider refills from when calls arrive, we count from when they start
@@ -28,7 +30,7 @@ local DIMS = {
   {name = 'tpd', unit = 2, period = DAY_S, day = true},
 }
 -- per dimension: R our rate/s, share applied (absent: no limit) · sR, lR, dR its sources (setting, learned, default)
---   xR what a refusal stated, if below the setting · rc ramp cap/s after a slow_down
+--   xR what a refusal stated, or was raised from it · rc ramp cap/s after a slow_down
 --   T burst tolerance s · t theoretical arrival time · b debt in units · g AIMD factor
 --   z mean true cost of calls that had claimed zero · v decayed count, for the rate shown
 --   c mean cost of a call · e mean of true cost less estimate
@@ -109,7 +111,8 @@ local function apply_limits(state, limits, now)
   choose_burst(state)
   for _, dim in ipairs(DIMS) do
     local f = FIELD[dim.name]
-    state[f.sR], state[f.dR], state[f.xR] = limits.setting[dim.name], limits.default[dim.name], nil
+    state[f.sR], state[f.dR] = limits.setting[dim.name], limits.default[dim.name]
+    if state[f.sR] then state[f.xR] = nil end
     choose_rate(state, dim, now)
   end
 end

@@ -27,6 +27,7 @@ COLD_SECONDS = 30.0
 CONCURRENCY_POLL_SECONDS = 0.1
 RETRY_AFTER_MAX_SECONDS = 600.0
 STATED_SECONDS = 3600.0
+RAISE, HELD_BACK = 2.0, 0.5
 START_CREDIT_SECONDS = 0.05
 _Units = tuple[float, float, float]
 
@@ -107,7 +108,7 @@ class Pool:
         self._choose_burst()
         for bucket in self.buckets:
             bucket.setting, bucket.default = setting.get(bucket.name), default.get(bucket.name)
-            bucket.stated = None
+            bucket.stated = bucket.stated if bucket.setting is None else None
             bucket.choose_rate(now, limits.max_share)
 
     def _choose_burst(self) -> None:
@@ -121,7 +122,7 @@ class Pool:
         """A tick begins at `now`; a clock that stepped back stands still instead."""
         now = max(self.now, now)
         elapsed, self.now, self.in_flight, self.newest_told = now - self.now, now, in_flight, None
-        self._retry_settings()
+        self._retry_stated()
         active = self.active()
         for bucket in active:
             if bucket.announced is not None:
@@ -250,7 +251,7 @@ class Pool:
                 continue
             expected = next((r for r in (bucket.setting, bucket.learned, bucket.default) if r is not None), None)
             if agreed:
-                if bucket.learned != rate:
+                if bucket.learned != rate or bucket.setting is None:
                     bucket.learned, bucket.stated = rate, None
                 bucket.choose_rate(self.now, self.spending.share)
             confirms = bucket.announced is None and expected is not None and _near(rate, expected)
@@ -270,15 +271,25 @@ class Pool:
                 bucket.learned = bucket.stated = stated.limit / bucket.period
                 bucket.choose_rate(self.now, self.spending.share)
 
-    def _retry_settings(self) -> None:
-        """What refusals stated long ago holds no setting down any longer."""
+    def _retry_stated(self) -> None:
+        """What refusals stated long ago holds no setting down any longer; alone, it rises while it holds calls back."""
         if self.stated_at is None or self.now - self.stated_at < STATED_SECONDS:
             return
-        self.stated_at = None
+        left = raised = False
         for bucket in self.buckets:
-            if bucket.setting is not None and bucket.stated is not None:
+            if bucket.stated is None:
+                continue
+            if bucket.setting is not None:
                 bucket.stated = None
-                bucket.choose_rate(self.now, self.spending.share)
+            else:
+                left = True
+                assert bucket.rate is not None
+                if bucket.recent / RECENT_SECONDS < HELD_BACK * bucket.rate:
+                    continue
+                raised = True
+                bucket.learned = bucket.stated = RAISE * bucket.stated
+            bucket.choose_rate(self.now, self.spending.share)
+        self.stated_at = self.now if raised else self.stated_at if left else None
 
     def acquire(self, costs: Sequence[Cost], *, workers: int = 1) -> Decision:
         """Start times relative to now for as many of `costs`, in order, as fit; what is refused costs nothing."""

@@ -35,7 +35,7 @@ local function learn(state, unit, quota, now, at)
       local f = FIELD[dim.name]
       local expected = state[f.sR] or state[f.lR] or state[f.dR]
       if agreed then
-        if state[f.lR] ~= rate then state[f.lR], state[f.xR] = rate, nil end
+        if state[f.lR] ~= rate or not state[f.sR] then state[f.lR], state[f.xR] = rate, nil end
         choose_rate(state, dim, now)
       end
       -- what only confirms our own figure is believed at once
@@ -59,18 +59,27 @@ local function believe(state, name, limit, now)
   end
 end
 
--- What refusals stated long ago holds no setting down any longer: limits rise, and words can be wrong. If not, the next
--- refusal says so again.
-local function retry_settings(state, now)
+-- What refusals stated long ago holds no setting down any longer, and where nothing else is known it rises by itself while
+-- it is what holds calls back: limits rise, and words can be wrong. If not, the next refusal says so again.
+local function retry_stated(state, now)
   if not state.xt or now - state.xt < STATED_S then return end
-  state.xt = nil
+  local left, raised = false, false
   for _, dim in ipairs(DIMS) do
     local f = FIELD[dim.name]
-    if state[f.sR] and state[f.xR] then
+    if state[f.xR] and state[f.sR] then
       state[f.xR] = nil
       choose_rate(state, dim, now)
+    elseif state[f.xR] then
+      left = true
+      if state[f.v] / RATE_WINDOW_S >= HELD_BACK * state[f.R] then
+        raised = true
+        state[f.lR] = RAISE * state[f.xR]
+        state[f.xR] = state[f.lR]
+        choose_rate(state, dim, now)
+      end
     end
   end
+  if raised then state.xt = now elseif not left then state.xt = nil end
 end
 
 -- A day's bucket: `used` just before the call, as its header says, counts; `since` is what we charged from it on.

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pressroom.errors import InvalidInput, Problem
 
-Source = Literal["setting", "headers", "default"]
+Source = Literal["setting", "refusal", "headers", "default"]
 DIMENSIONS: Mapping[str, float] = {"rpm": 60.0, "tpm": 60.0, "ipm": 60.0, "rpd": 86400.0, "tpd": 86400.0}
 """Rate dimensions and the seconds each is counted over."""
 DEFAULT_BURST_SECONDS = 0.05

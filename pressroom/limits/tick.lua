@@ -22,7 +22,7 @@ local function find_active()
     if S[f.R] then active[#active + 1] = {dim = dim, f = f, unit = dim.unit, day = dim.day, R = S[f.R]} end
   end
 end
-retry_settings(S, now)
+retry_stated(S, now)
 find_active()
 refill(S, active, now, elapsed)
 raise_ramp(S, active, elapsed)

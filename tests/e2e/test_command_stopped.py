@@ -1,5 +1,6 @@
 """`pressroom run` that ends before its batch: by Ctrl-C, by a paused deployment, by a stack that somebody stops."""
 
+import json
 import re
 import signal
 import subprocess
@@ -63,10 +64,11 @@ def test_ctrl_c_lets_calls_finish_and_says_how_to_resume(
     pressroom: Command, sandbox: SandboxProcess, arguments: list[str], tmp_path: Path
 ) -> None:
     set_latency(sandbox, 0.2)
-    running = pressroom.start(*arguments)
+    running = pressroom.start(*arguments, "--json")
     wait_for_calls(sandbox, 10)
     running.send_signal(signal.SIGINT)
-    said = ended(running)
+    answered, told = running.communicate(timeout=60)
+    said = told.splitlines()
 
     assert running.returncode == 130, said
     stopping = next(number for number, line in enumerate(said) if line.startswith("stopping: "))
@@ -76,6 +78,9 @@ def test_ctrl_c_lets_calls_finish_and_says_how_to_resume(
     assert "batches cancel batch_" in give_up
     assert resume.startswith("resume with:  ")
     assert "pressroom run" in resume
+    answer = json.loads(answered)
+    assert (answer["total"], answer["waits_for"], answer["output"]) == (JOBS, ["interrupted"], None)
+    assert answer["succeeded"] + answer["unfinished"] == JOBS
     assert any("of 240 ipm" in line for line in said), "the limit shows from the first line on"
     assert not any("no limit" in line for line in said)
 

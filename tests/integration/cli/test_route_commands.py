@@ -140,3 +140,17 @@ def test_alerts_are_listed_until_they_are_acknowledged(pressroom: Run, engine: E
     assert len(pressroom("alerts", "list", "--all", "--json")) == 2
     with engine.connect() as conn:
         assert conn.execute(text("SELECT count(*) FROM alerts")).scalar() == 2
+
+
+def test_a_slip_is_said_and_can_be_taken_back(pressroom: Run, tmp_path: Path) -> None:
+    said = pressroom("deployments", "set", "gpt-4o-mni", "rpm=60").stderr
+    assert "no model 'gpt-4o-mni' (did you mean gpt-4o-mini?)" in said
+    assert "pressroom deployments remove sandbox/gpt-4o-mni" in said
+    assert "catalog" not in pressroom("deployments", "set", MODEL, "rpm=60").stderr
+    pressroom("deployments", "remove", "gpt-4o-mni")
+    submit(pressroom, tmp_path, 1)
+    assert "has jobs" in pressroom("deployments", "remove", MODEL, code=ExitCode.BAD_INPUT).stderr
+    pressroom("deployments", "add", MODEL, "--account", "a")
+    pressroom("routes", "set", MODEL, "a")
+    assert "a route" in pressroom("deployments", "remove", A, code=ExitCode.BAD_INPUT).stderr
+    assert [row["name"] for row in pressroom("deployments", "list", "--json")] == [f"sandbox/{MODEL}", A]

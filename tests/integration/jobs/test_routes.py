@@ -255,6 +255,17 @@ def test_models_that_share_a_limit_share_a_pool_by_hand(desk: Desk, limiter: Lim
     assert desk.faults() == {}
 
 
+def test_a_new_pool_knows_what_the_one_left_had_learned(desk: Desk) -> None:
+    desk.deployment()
+    with desk.engine.begin() as conn:
+        conn.execute(text("UPDATE pools SET learned_limits = '{\"rpm\": 600}', limiter_epoch = 'e1'"))
+        regroup(conn, deployments.find_deployment(conn, SANDBOX, MODEL), "small")
+        row = deployments.find_deployment(conn, SANDBOX, MODEL)
+        epoch = conn.execute(text("SELECT limiter_epoch FROM pools WHERE id = :id"), {"id": row.pool_id}).scalar_one()
+    assert (row.pool, row.limits.rpm) == ("sandbox/small", 600)
+    assert epoch == "e1", "its quota may be in use: it starts like one whose state was lost"
+
+
 def test_a_submission_under_way_finds_its_way_out_of_the_old_pool(desk: Desk) -> None:
     ref = desk.deployment()
     with desk.engine.connect() as conn:

@@ -52,6 +52,41 @@ def test_images_a_minute_are_read_off_a_refusal(bench: Bench) -> None:
     bench.run(body)
 
 
+def test_what_only_a_refusal_told_rises_again_while_it_holds_calls_back(bench: Bench) -> None:
+    async def body(limiter: RedisLimiter) -> None:
+        async def refuse(limit: float) -> None:
+            grant = await limiter.tick("p", "w", acquire=[IMAGE])
+            words = StatedLimit("ipm", limit, limit, 1, 1.0)
+            await limiter.tick("p", "w", rejected=[Rejected(grant.slot_ids[0], IMAGE, 1.0, "images", stated=words)])
+
+        async def use(seconds: int) -> None:
+            for _ in range(seconds):
+                bench.clock.pass_(1)
+                grant = await limiter.tick("p", "w", acquire=[IMAGE] * 5)
+                await limiter.tick("p", "w", settled=[Settled(one, IMAGE, IMAGE) for one in grant.slot_ids])
+
+        async def limit() -> tuple[float, str]:
+            now = (await limiter.status("p")).dimensions["ipm"]
+            return round(now.limit, 6), now.source
+
+        await refuse(60)
+        assert await limit() == (60, "refusal")
+        await limiter.set_limits("p", PoolLimits(rpm=600))
+        bench.clock.pass_(3_700)
+        await limiter.tick("p", "w")
+        assert await limit() == (60, "refusal"), "nothing is held back"
+        await use(15)
+        assert await limit() == (120, "refusal"), "and no further for an hour"
+        bench.clock.pass_(3_500)
+        await use(120)
+        assert await limit() == (240, "refusal")
+        bench.clock.pass_(5)
+        await refuse(120)
+        assert await limit() == (120, "refusal"), "stated again"
+
+    bench.run(body)
+
+
 def test_headers_are_believed_rather_than_a_refusals_words(bench: Bench) -> None:
     async def body(limiter: RedisLimiter) -> None:
         for used in (1, 2):

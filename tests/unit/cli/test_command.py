@@ -47,7 +47,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "batches": ("cancel", "list", "output", "pause", "reprioritise", "resume", "show"),
         "alerts": ("ack", "list"),
         "budgets": ("list", "remove", "set"),
-        "deployments": ("add", "list", "pause", "resume", "set", "show"),
+        "deployments": ("add", "list", "pause", "remove", "resume", "set", "show"),
         "routes": ("list", "remove", "set"),
         "jobs": ("cancel", "list", "reprioritise", "retry", "show"),
         "prices": ("list", "set"),

@@ -1,11 +1,13 @@
 """How numbers, times, money and tables read."""
 
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from cli.terminal import plain_table
+from cli.exits import ExitCode
+from cli.terminal import fit, not_agreed, plain_table
 from cli.wording import count, duration, parse_time, parse_usd, quantity, shortened, usd
 from pressroom.errors import InvalidInput
 
@@ -100,3 +102,29 @@ def test_dollars_are_read_as_people_type_them(given: str, dollars: str) -> None:
 def test_a_comma_that_parts_no_thousands_is_not_passed_over(given: str) -> None:
     with pytest.raises(InvalidInput, match="is not an amount"):
         parse_usd("USD", given)
+
+
+def test_a_narrow_table_drops_columns_before_it_cuts_names_and_keeps_names_apart() -> None:
+    columns = ("DEPLOYMENT", "LIMITS", "USED", "STATE")
+    names = [f"team-{n}@sandbox/gpt-4o-mini-2024-07-18" for n in "ab"]
+    rows = [[name, "600 rpm, 60k tpm, 5 ipm", "12%", "ok"] for name in names]
+    spare = ("USED", "LIMITS")
+
+    assert fit(columns, rows, 120, spare=spare)[0] == list(columns)
+    assert fit(columns, rows, 70, spare=spare)[0] == ["DEPLOYMENT", "LIMITS", "STATE"]
+    kept, short = fit(columns, rows, 34, spare=spare)
+
+    assert kept == ["DEPLOYMENT", "STATE"]
+    cut = [row[0] for row in short]
+    assert len(set(cut)) == 2
+    assert all("…" in name and len(name) == 27 for name in cut)
+
+
+@pytest.mark.parametrize(("somebody", "code"), [(True, ExitCode.DECLINED), (False, ExitCode.BAD_INPUT)])
+def test_a_no_is_told_from_nobody_to_ask(
+    somebody: bool, code: ExitCode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: somebody)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: somebody)
+    assert not_agreed("nothing was done").exit_code == code
+    assert ("--yes" in capsys.readouterr().err) is not somebody

@@ -133,3 +133,14 @@ def test_another_provider_has_no_limits_until_it_tells() -> None:
 def test_each_tier_is_priced_by_its_own_row() -> None:
     plain, fast = (estimated(tally((10, CHAT, TEXT | tier))).models[0] for tier in ({}, {"service_tier": "priority"}))
     assert fast.expected_usd > plain.expected_usd
+
+
+def test_a_route_takes_as_long_as_the_slowest_of_its_pools() -> None:
+    fast, slow = deployment("a", rpm=600), deployment("b", rpm=60)
+
+    [even] = estimated(tally((100, CHAT, TEXT)), routes={"gpt-4o-mini": [(fast, 0.5), (slow, 0.5)]}).models
+    [fair] = estimated(tally((110, CHAT, TEXT)), routes={"gpt-4o-mini": [(fast, 10 / 11), (slow, 1 / 11)]}).models
+
+    assert (even.pool, even.by) == ("test/b", "rpm")
+    assert even.seconds == pytest.approx(50)
+    assert fair.seconds == pytest.approx(10), "as both pools together"

@@ -30,6 +30,16 @@ def test_the_image_limit_speaks_like_the_provider() -> None:
     assert refusal.error_type == "input-images"
 
 
+def test_a_bucket_of_other_than_a_minute_states_the_limit_a_minute() -> None:
+    images = account(ipm=50, burst_seconds=6)
+    for _ in range(5):
+        assert images.admit(Cost(images=1), 0.0) is None
+
+    refusal = refused(images.admit(Cost(images=1), 0.0))
+
+    assert (refusal.limit, refusal.used, refusal.requested) == (50, 50, 1)
+
+
 def test_the_worst_dimension_is_named() -> None:
     both = account(rpm=60, tpm=600)
     both.admit(Cost(tokens=600), 0.0)
