@@ -279,7 +279,7 @@ class Pool:
         for bucket in self.buckets:
             if bucket.stated is None:
                 continue
-            if bucket.setting is not None:
+            if bucket.setting is not None or bucket.unit in self.seen:
                 bucket.stated = None
             else:
                 left = True

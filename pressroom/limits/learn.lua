@@ -66,8 +66,8 @@ local function retry_stated(state, now)
   local left, raised = false, false
   for _, dim in ipairs(DIMS) do
     local f = FIELD[dim.name]
-    if state[f.xR] and state[f.sR] then
-      state[f.xR] = nil
+    if state[f.xR] and (state[f.sR] or state[SEEN[dim.unit].limit]) then
+      state[f.xR] = nil      -- where headers tell of the unit, no words would correct what we tried
       choose_rate(state, dim, now)
     elseif state[f.xR] then
       left = true

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from models import DEFAULT_PROJECT_ID, PriorityClass
 from pressroom.batches.ingest import IngestOptions, find_batches, fingerprint, ingest
@@ -292,6 +292,22 @@ def test_metadata_that_cannot_be_kept_is_refused(engine: Engine, tmp_path: Path)
     options = replace(OPTIONS, metadata={str(n): "x" for n in range(17)})
     (said,) = refused(engine, path, options=options)
     assert said.startswith("metadata: must be an object of at most 16 strings")
+
+
+def test_a_first_batch_holds_up_no_second_of_its_kind(engine: Engine, tmp_path: Path) -> None:
+    """Its stake is new, and made before its long transaction."""
+    paths = [write_jsonl(tmp_path / f"{name}.jsonl", [chat_line(1)]) for name in "ab"]
+    taken: list[int] = []
+
+    def meanwhile(_: Connection, __: InputEstimate) -> None:
+        with ThreadPoolExecutor(1) as thread:
+            taken.append(thread.submit(take_in, engine, paths[1]).result(timeout=20).total)
+
+    ingest(engine, paths[0], options=OPTIONS, today=TODAY, review=meanwhile)
+
+    assert taken == [1]
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT count(*) FROM stakes")).scalar_one() == 1
 
 
 def test_two_batches_at_once_do_not_wait_for_each_other(engine: Engine, tmp_path: Path) -> None:

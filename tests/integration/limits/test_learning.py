@@ -83,6 +83,10 @@ def test_what_only_a_refusal_told_rises_again_while_it_holds_calls_back(bench: B
         bench.clock.pass_(5)
         await refuse(120)
         assert await limit() == (120, "refusal"), "stated again"
+        await call(limiter, bench, QuotaHeaders(images=Quota(60, 59, 0.5)), IMAGE)
+        bench.clock.pass_(3_600)
+        await use(30)
+        assert await limit() == (120, "headers"), "no words are believed any more that would correct it"
 
     bench.run(body)
 
