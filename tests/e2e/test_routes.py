@@ -1,5 +1,6 @@
 """Two accounts behind one route, with real workers: shared by weight, taken over when one fails, and back again."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +23,12 @@ A, B = f"{MODEL}@a", f"{MODEL}@b"
 NAMES = {f"a@sandbox/{MODEL}": A, f"b@sandbox/{MODEL}": B}
 
 
-def make_route(system: System, *, rpm: float | None = None, **weights: int) -> None:
-    """Accounts `a` and `b`, by weight; one without a weight stands by. `rpm` is set for both."""
+def make_route(system: System, *, rpm: Mapping[str, float] | None = None, **weights: int) -> None:
+    """Accounts `a` and `b`, by weight; one without a weight stands by. `rpm` is set by account."""
     with system.engine.begin() as conn:
         for account in "ab":
             row = add_deployment(conn, Place(SANDBOX, account), MODEL)
-            change_limits(conn, row, {"rpm": rpm})
+            change_limits(conn, row, {"rpm": (rpm or {}).get(account)})
         fallbacks = [account for account in "ab" if account not in weights]
         set_route(conn, MODEL, weights, fallbacks, project_id=None)
 
@@ -64,7 +65,8 @@ def deployment(system: System, account: str) -> dict[str, Any]:
 @pytest.mark.timeout(120)
 def test_two_accounts_share_the_load_by_weight_and_both_quotas_are_used(system: System) -> None:
     system.sandbox.configure(limits={A: {"rpm": 1200, "burst_seconds": 1}, B: {"rpm": 600, "burst_seconds": 1}})
-    make_route(system, a=2, b=1)
+    # Known beforehand: what is measured here is the sharing, and not how limits are found out.
+    make_route(system, rpm={"a": 1200, "b": 600}, a=2, b=1)
     batch_id = submit(system, 240)
     bound = "SELECT count(*) FROM jobs j JOIN deployments d ON d.id = j.deployment_id WHERE d.account = 'a'"
     assert system.scalar(bound) == 160
@@ -86,7 +88,7 @@ def test_two_accounts_share_the_load_by_weight_and_both_quotas_are_used(system: 
 def test_an_idle_account_takes_over_from_a_busy_one(system: System) -> None:
     limits = {"rpm": 600, "burst_seconds": 1}
     system.sandbox.configure(limits={A: limits, B: limits})
-    make_route(system, a=9, b=1, rpm=600)
+    make_route(system, a=9, b=1, rpm={"a": 600, "b": 600})
     batch_id = submit(system, 200)
     system.start_workers(2)
 
@@ -102,7 +104,7 @@ def test_an_idle_account_takes_over_from_a_busy_one(system: System) -> None:
 def test_a_failing_account_is_left_and_taken_back_when_it_is_well(system: System) -> None:
     limits = {"rpm": 1200, "burst_seconds": 1}
     system.sandbox.configure(limits={A: limits, B: limits}, faults=[{"fault": "overloaded", "match": {"account": "a"}}])
-    make_route(system, a=1, b=1, rpm=1200)
+    make_route(system, a=1, b=1, rpm={"a": 1200, "b": 1200})
     batch_id = submit(system, 1000, max_attempts=8)
     system.start_workers(2, breaker_calls=10, breaker_retry_seconds=2)
 
