@@ -33,6 +33,22 @@ EXECUTE FUNCTION refuse_overspending();
 
 
 def upgrade() -> None:
+    _create_budgets()
+    _create_holds()
+    op.add_column("jobs", sa.Column("api_key_id", sa.UUID(), nullable=True))
+    op.add_column("jobs", sa.Column("waiting_budget_id", sa.BigInteger(), nullable=True))
+    op.create_index(
+        "ix_jobs_over_budget",
+        "jobs",
+        ["waiting_budget_id", "priority", "deadline", "id"],
+        postgresql_where=sa.text("state = 'queued' AND waiting_budget_id IS NOT NULL"),
+    )
+    op.add_column("flows", sa.Column("blocked_by", sa.BigInteger(), nullable=True))
+    op.create_index("ix_flows_blocked_by", "flows", ["blocked_by"], postgresql_where=sa.text("blocked_by IS NOT NULL"))
+    op.execute(GUARD)
+
+
+def _create_budgets() -> None:
     op.create_table(
         "budgets",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -76,6 +92,9 @@ def upgrade() -> None:
             "autovacuum_vacuum_threshold": "500",
         },
     )
+
+
+def _create_holds() -> None:
     op.create_table(
         "holds",
         sa.Column("job_id", sa.UUID(), nullable=False),
@@ -98,17 +117,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_holds_held", "holds", ["job_id"], unique=True, postgresql_where=sa.text("state = 'held'"))
     op.create_index("ix_holds_uncertain", "holds", ["resolved_at"], postgresql_where=sa.text("state = 'uncertain'"))
-    op.add_column("jobs", sa.Column("api_key_id", sa.UUID(), nullable=True))
-    op.add_column("jobs", sa.Column("waiting_budget_id", sa.BigInteger(), nullable=True))
-    op.create_index(
-        "ix_jobs_over_budget",
-        "jobs",
-        ["waiting_budget_id", "priority", "deadline", "id"],
-        postgresql_where=sa.text("state = 'queued' AND waiting_budget_id IS NOT NULL"),
-    )
-    op.add_column("flows", sa.Column("blocked_by", sa.BigInteger(), nullable=True))
-    op.create_index("ix_flows_blocked_by", "flows", ["blocked_by"], postgresql_where=sa.text("blocked_by IS NOT NULL"))
-    op.execute(GUARD)
 
 
 def downgrade() -> None:

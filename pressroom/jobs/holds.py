@@ -183,5 +183,5 @@ def _tell(conn: Connection, resolved: Row[Any], window: Row[Any]) -> None:
         f"budget {window.budget_id}",
         f"a call cost {dollars(resolved.over_usd)} more than its upper bound ({show_id('job', resolved.worst_job)}): "
         f"{dollars(used)} of {dollars(window.cap_usd)} are spent or reserved. Nothing was left out of the books; check "
-        "the model's price (docs/catalog.md), or raise the budget",
+        "the model's price (docs/prices.md), or raise the budget",
     )
