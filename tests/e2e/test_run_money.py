@@ -13,6 +13,7 @@ from select import select
 
 import pytest
 
+from cli.exits import ExitCode
 from tests.e2e.command import ROOT, Command, command_with
 from tests.sandbox_process import SandboxProcess
 
@@ -55,8 +56,10 @@ def test_a_run_ends_with_its_budget_and_goes_on_with_a_larger_one(pressroom: Com
     assert larger.summary["succeeded"] == 20
 
 
-@pytest.mark.parametrize(("reply", "batches"), [("n\n", 0), ("y\n", 1)])
-def test_much_money_is_asked_about_on_a_terminal(pressroom: Command, tmp_path: Path, reply: str, batches: int) -> None:
+@pytest.mark.parametrize(("reply", "code", "batches"), [("n\n", ExitCode.DECLINED, 0), ("y\n", ExitCode.OK, 1)])
+def test_much_money_is_asked_about_on_a_terminal(
+    pressroom: Command, tmp_path: Path, *, reply: str, code: int, batches: int
+) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("one\ntwo\n")
     environment = pressroom.environment | {
@@ -66,8 +69,9 @@ def test_much_money_is_asked_about_on_a_terminal(pressroom: Command, tmp_path: P
         "TERM": "dumb",
     }
 
-    shown = on_terminal(["submit", str(texts), "--model", "gpt-4o-mini"], environment, reply)
+    ended, shown = on_terminal(["submit", str(texts), "--model", "gpt-4o-mini"], environment, reply)
 
+    assert ended == code, shown
     assert "gpt-4o-mini: 2 requests" in shown
     assert "Submit it? About $" in shown
     assert ("nothing was submitted, nothing was spent" in shown) is (batches == 0)
@@ -82,8 +86,8 @@ def command() -> str:
     return str(Path(sys.executable).with_name("pressroom"))
 
 
-def on_terminal(arguments: list[str], environment: dict[str, str], reply: str) -> str:
-    """Run the command on a terminal of its own and answer its question; everything that was shown."""
+def on_terminal(arguments: list[str], environment: dict[str, str], reply: str) -> tuple[int, str]:
+    """Run the command on a terminal of its own and answer its question; its exit code, and all that was shown."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [command(), *arguments], env=environment, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
@@ -101,5 +105,4 @@ def on_terminal(arguments: list[str], environment: dict[str, str], reply: str) -
             os.write(ours, reply.encode())
             answered = True
     os.close(ours)
-    assert process.wait(30) == 0, shown
-    return shown
+    return process.wait(30), shown
