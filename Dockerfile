@@ -13,6 +13,7 @@ RUN python -m venv /opt/pressroom \
 
 # Our own package, built with the locked setuptools only.
 COPY pyproject.toml README.md LICENSE ./
+COPY api api
 COPY cli cli
 COPY worker worker
 COPY pressroom pressroom

@@ -1,0 +1,1 @@
+"""The HTTP door: OpenAI-compatible and native endpoints. It knows FastAPI and decides nothing."""
