@@ -12,7 +12,6 @@ import orjson
 from sqlalchemy import Connection, Engine, text
 
 from models import DEFAULT_PROJECT_ID, BudgetScope, PriorityClass
-from pressroom.batches.destination import ResolvedAsNeeded
 from pressroom.batches.duplicates import duplicates_in_table
 from pressroom.batches.find import KnownBatch, find_batches, fingerprint
 from pressroom.batches.read_input import PromptOptions, kind_of, read_lines
@@ -22,6 +21,7 @@ from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import new_id
 from pressroom.jobs.budgets import BudgetKey, ceiling, set_budget
 from pressroom.jobs.check import RequestChecker
+from pressroom.jobs.destination import ResolvedAsNeeded
 from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
 from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs

@@ -1,4 +1,4 @@
-"""Deployments and stakes of a batch, made as its models turn up."""
+"""Deployments and stakes of a submission, made as its models turn up."""
 
 from urllib.parse import urlsplit
 from uuid import UUID
