@@ -1,6 +1,7 @@
 """The tables: one a file, each with its states and legal transitions. Imports only SQLAlchemy."""
 
 from models.alert import Alert
+from models.api_key import ApiKey, Scope
 from models.artifact import Artifact, ArtifactKind
 from models.attempt import Attempt, AttemptOutcome
 from models.base import Base
@@ -32,6 +33,7 @@ __all__ = [
     "FINAL_STATES",
     "LEGAL_TRANSITIONS",
     "Alert",
+    "ApiKey",
     "Artifact",
     "ArtifactKind",
     "Attempt",
@@ -61,6 +63,7 @@ __all__ = [
     "Project",
     "Reconciliation",
     "Route",
+    "Scope",
     "Settlement",
     "Stake",
     "StopKind",

@@ -1,3 +1,9 @@
 """Fixtures live in `tests/fixtures/`, one subject a file; guards there apply to every test."""
 
-pytest_plugins = ["tests.fixtures.guards", "tests.fixtures.servers", "tests.fixtures.system", "tests.fixtures.desk"]
+pytest_plugins = [
+    "tests.fixtures.guards",
+    "tests.fixtures.servers",
+    "tests.fixtures.system",
+    "tests.fixtures.desk",
+    "tests.fixtures.api",
+]

@@ -1,0 +1,5 @@
+"""`python -m api`."""
+
+from api.serve import main
+
+main()

@@ -1,0 +1,1 @@
+"""Wire models, one file a topic, each with examples."""

@@ -1,0 +1,86 @@
+"""What routes work with: the settings and the clients of the servers, made once for a process."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from sqlalchemy import Engine
+from starlette.requests import HTTPConnection
+
+from api.keyring import Keyring
+from api.threads import LONG_THREADS, THREADS
+from pressroom.database import connect
+from pressroom.errors import PressroomError
+from pressroom.jobs.publish import CeleryPublisher
+from pressroom.limits.redis_limiter import LimiterAdmin
+from pressroom.settings import Settings
+from pressroom.storage import ObjectStore
+
+
+class NotConfigured(PressroomError):
+    """A setting that the API cannot do without is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The servers in use. `database` and `limiter` block: call them through `api.threads.in_thread`."""
+
+    settings: Settings
+    database: Engine
+    redis: Redis
+    limiter: LimiterAdmin
+    store: ObjectStore
+    publisher: CeleryPublisher
+    keyring: Keyring
+    _blocking_redis: BlockingRedis = field(repr=False)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.redis.aclose()
+        self._blocking_redis.close()
+        self.publisher.close()
+        self.store.close()
+        self.database.dispose()
+
+
+def connect_services(settings: Settings) -> Services:
+    """Clients for the servers that the settings name. Nothing connects before first use. Raises NotConfigured."""
+    if settings.database_url is None or settings.redis_url is None or settings.s3_bucket is None:
+        raise NotConfigured(
+            "the API needs PRESSROOM_DATABASE_URL, PRESSROOM_REDIS_URL and PRESSROOM_S3_BUCKET "
+            "(`pressroom up` starts a local stack and sets them)"
+        )
+    redis_url = settings.redis_url.get_secret_value()
+    database = connect(
+        settings.database_url.get_secret_value(), application="pressroom-api", pool_size=THREADS + LONG_THREADS
+    )
+    blocking = BlockingRedis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
+    secret = settings.s3_secret_access_key
+    return Services(
+        settings=settings,
+        database=database,
+        redis=Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2),
+        limiter=LimiterAdmin(blocking, prefix=settings.redis_prefix),
+        store=ObjectStore(
+            settings.s3_bucket,
+            endpoint_url=settings.s3_endpoint_url,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=secret.get_secret_value() if secret is not None else None,
+            region=settings.s3_region,
+        ),
+        publisher=CeleryPublisher(redis_url, settings.redis_prefix),
+        keyring=Keyring(database),
+        _blocking_redis=blocking,
+    )
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The services that the application was made with."""
+    services: Services = connection.app.state.services
+    return services
+
+
+Serving = Annotated[Services, Depends(services_of)]
+"""A route's parameter: `services: Serving`."""

@@ -1,0 +1,1 @@
+"""Who calls: API keys, what they may do, and how often."""
