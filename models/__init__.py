@@ -14,9 +14,13 @@ from models.deployment import Deployment, StopKind
 from models.flow import Flow
 from models.health_window import HealthWindow
 from models.hold import Hold, HoldState
+from models.idempotency_key import IdempotencyKey
 from models.job import FINAL_STATES, LEGAL_TRANSITIONS, Job, JobState
+from models.job_dependency import JobDependency
+from models.job_note import JobNote
 from models.job_request import JobRequest
 from models.job_result import JobResult
+from models.job_tag import JobTag
 from models.lease import Lease
 from models.pool import Pool
 from models.price import Price
@@ -52,10 +56,14 @@ __all__ = [
     "HealthWindow",
     "Hold",
     "HoldState",
+    "IdempotencyKey",
     "Job",
+    "JobDependency",
+    "JobNote",
     "JobRequest",
     "JobResult",
     "JobState",
+    "JobTag",
     "Lease",
     "Pool",
     "Price",
