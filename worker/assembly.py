@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from pressroom.jobs.accounts import Accounts, ProviderClients
 from pressroom.jobs.engine import EngineParts
 from pressroom.jobs.health import HealthBook
 from pressroom.jobs.lease import ClaimedLease
+from pressroom.jobs.outcome import Outcome
 from pressroom.jobs.parked import ParkedAnswers
 from pressroom.jobs.pictures import PictureBounds, PictureStore
 from pressroom.jobs.pool_state import PoolStates
@@ -25,6 +26,7 @@ from pressroom.jobs.publish import CeleryPublisher
 from pressroom.jobs.settler import Settler
 from pressroom.jobs.stop_deployment import Stop, stop_deployment
 from pressroom.jobs.token_book import TokenBook
+from pressroom.jobs.wake import WakeCalls
 from pressroom.limits.costs import Cost
 from pressroom.limits.pool_limits import PoolLimits
 from pressroom.limits.redis_limiter import LimiterAdmin, RedisLimiter
@@ -32,6 +34,9 @@ from pressroom.money.price_book import load_price_book, sync_catalog_prices
 from pressroom.providers.failures import FailureKind
 from pressroom.settings import Settings
 from pressroom.storage import ObjectStore
+
+_WAKE_SECONDS = 0.5
+"""How long a settlement waits, once in a while, for a server that does not take the news of it."""
 
 _LIMITER_BEATS = 6
 """Heartbeats that the limiter may miss before it gives a worker's calls up."""
@@ -103,11 +108,20 @@ def make_parts(servers: Servers) -> EngineParts:
     pools, health = PoolStates(), HealthBook()
     client = redis.asyncio.Redis.from_url(servers.redis_url, socket_timeout=5, socket_connect_timeout=2)
     pictures = _make_pictures(servers, providers)
+    telling = redis.Redis.from_url(
+        servers.redis_url, socket_timeout=_WAKE_SECONDS, socket_connect_timeout=_WAKE_SECONDS
+    )
+    wake_calls = WakeCalls(telling, prefix=settings.redis_prefix)
 
     async def close() -> None:
         await providers.aclose()
         await client.aclose()
         pictures.close()
+        telling.close()
+
+    def settled(group: Sequence[Outcome]) -> None:
+        health.add(group)
+        wake_calls.settled(group)
 
     def pause(lease: ClaimedLease, reason: str, kind: FailureKind) -> None:
         stop = Stop(_STOPS[kind], reason, settings.breaker_retry_seconds)
@@ -124,7 +138,7 @@ def make_parts(servers: Servers) -> EngineParts:
         pictures=pictures,
         parked=servers.parked,
         prices=prices,
-        settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds, settled=health.add),
+        settler=Settler(servers.database, interval_seconds=settings.settle_interval_seconds, settled=settled),
         health=health,
         pause=pause,
         close=close,

@@ -45,6 +45,8 @@ _POOLS = text(
     """
 )
 
+_KEYS_OF_POOLS = text("SELECT pool_id, base_url, api_key_env FROM deployments WHERE pool_id = ANY(:pools)")
+
 # One dispatcher per pool at a time; the others skip it.
 _LOCK_POOL = text(
     """
@@ -133,6 +135,11 @@ def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> in
     with engine.connect() as conn:
         rows = conn.execute(_POOLS).all()
     pools = sorted({row.id for row in rows if policy.serves(row.base_url, row.api_key_env)})
+    return dispatch_pools(engine, publisher, policy, pools)
+
+
+def dispatch_pools(engine: Engine, publisher: Publisher, policy: DispatchPolicy, pools: Sequence[int]) -> int:
+    """As `dispatch`, of these pools, whose keys workers like us have."""
     leased = 0
     for pool in pools:
         try:
@@ -148,6 +155,12 @@ def dispatch(engine: Engine, publisher: Publisher, policy: DispatchPolicy) -> in
         publisher.publish(list(leases))
         leased += sum(leases.values())
     return leased
+
+
+def pools_served(conn: Connection, pools: Sequence[int], policy: DispatchPolicy) -> set[int]:
+    """Those of the pools that workers like us can call."""
+    rows = conn.execute(_KEYS_OF_POOLS, {"pools": list(pools)})
+    return {row.pool_id for row in rows if policy.serves(row.base_url, row.api_key_env)}
 
 
 def unclaimed_urgent(conn: Connection, policy: DispatchPolicy) -> list[UUID]:

@@ -240,7 +240,7 @@ class JobEngine:
             raise
         finally:
             del self._calling[job.attempt_id]
-        self._parts.settler.add(outcome, lambda: self._settled(job))
+        self._parts.settler.add(outcome, lambda: self._settled(job), urgent=job.is_urgent)
 
     def _settled(self, job: LaneJob) -> None:
         self._let_go(job)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -41,35 +42,52 @@ class Settler:
         self._waiting: list[Outcome] = []
         self._callbacks: dict[UUID, Callable[[], None]] = {}
         self._arrived = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="settle")
         self._closing = False
         self.unsettled = 0
 
-    def add(self, outcome: Outcome, when_settled: Callable[[], None]) -> None:
-        """Settle `outcome`; `when_settled` is called on the loop once it is committed."""
+    def add(self, outcome: Outcome, when_settled: Callable[[], None], *, urgent: bool = False) -> None:
+        """Settle `outcome`; `when_settled` is called on the loop once it is committed.
+
+        An urgent one, for which somebody waits, waits for no company: only for the commit that is on its way.
+        """
         self.unsettled += 1
         self._waiting.append(outcome)
         self._callbacks[outcome.attempt_id] = when_settled
         self._arrived.set()
+        if urgent:
+            self._hurry.set()
 
     async def run(self) -> None:
         """Until `close`, and then until nothing is left."""
         while True:
             await self._arrived.wait()
-            await asyncio.sleep(0 if self._closing else self._interval_seconds)
+            await self._gather()
             group, self._waiting = self._waiting[:_LARGEST_GROUP], self._waiting[_LARGEST_GROUP:]
             if not self._waiting:
                 self._arrived.clear()
+                if not self._closing:
+                    self._hurry.clear()
             if group:
                 await self._commit_until_done(group)
             if self._closing and not self._waiting:
                 self._executor.shutdown(wait=False)
                 return
 
+    async def _gather(self) -> None:
+        """Wait for company, until something is urgent."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval_seconds):
+                await self._hurry.wait()
+        # What arrived in the same turn of the loop comes along.
+        await asyncio.sleep(0)
+
     def close(self) -> None:
         """Let `run` return when all is settled."""
         self._closing = True
         self._arrived.set()
+        self._hurry.set()
 
     async def _commit_until_done(self, group: Sequence[Outcome]) -> None:
         loop = asyncio.get_running_loop()
