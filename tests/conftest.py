@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.fixtures.system",
     "tests.fixtures.desk",
     "tests.fixtures.api",
+    "tests.fixtures.shared_api",
 ]
