@@ -11,6 +11,7 @@ from models.budget_window import BudgetWindow
 from models.calibration import Calibration
 from models.daily_cost import DailyCost
 from models.deployment import Deployment, StopKind
+from models.event import Event
 from models.flow import Flow
 from models.health_window import HealthWindow
 from models.hold import Hold, HoldState
@@ -29,6 +30,9 @@ from models.reconciliation import Reconciliation
 from models.route import Route
 from models.settlement import Settlement
 from models.stake import CLASS_WEIGHTS, PriorityClass, Stake
+from models.uploaded_file import FilePurpose, UploadedFile
+from models.webhook_delivery import WebhookDelivery
+from models.webhook_endpoint import WebhookEndpoint
 from models.worker_process import WorkerProcess
 
 __all__ = [
@@ -52,6 +56,8 @@ __all__ = [
     "Calibration",
     "DailyCost",
     "Deployment",
+    "Event",
+    "FilePurpose",
     "Flow",
     "HealthWindow",
     "Hold",
@@ -75,5 +81,8 @@ __all__ = [
     "Settlement",
     "Stake",
     "StopKind",
+    "UploadedFile",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "WorkerProcess",
 ]

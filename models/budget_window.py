@@ -15,6 +15,7 @@ class BudgetWindow(Base):
     before the budget was made, and the sum of the posted ones. A trigger refuses any update that raises `reserved_usd`
     while `spent_usd + reserved_usd` is above `cap_usd` (migrations/versions/0003). So a cap is exceeded only where it
     was lowered below what is spent, or where a call cost more than its upper bound: the ledger is never clamped.
+    `warned_at` and `exhausted_at` are when listeners were told, once, that most or all of it is used.
     """
 
     __tablename__ = "budget_windows"
@@ -38,3 +39,5 @@ class BudgetWindow(Base):
     opening_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
     spent_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
     reserved_usd: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    warned_at: Mapped[Timestamp | None]
+    exhausted_at: Mapped[Timestamp | None]

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from pressroom.events.outbox import NewEvent, record_events
+
 _RAISE = text(
     """
     INSERT INTO alerts (kind, subject, message) VALUES (:kind, :subject, :message)
@@ -22,6 +24,10 @@ _LIST = text(
 _ACKNOWLEDGE = text("UPDATE alerts SET acknowledged_at = now() WHERE id = :id AND acknowledged_at IS NULL")
 
 
+_OF_DEPLOYMENTS = "deployment_"
+"""Kinds that begin so are events, too, of the installation alone: they name accounts and addresses."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRow:
     """One alert; open while `acknowledged_at` is null."""
@@ -36,7 +42,11 @@ class AlertRow:
 
 def raise_alert(conn: Connection, kind: str, subject: str, message: str) -> bool:
     """Tell of it, in the caller's transaction; False, nothing written, while one of its kind and subject is open."""
-    return conn.execute(_RAISE, {"kind": kind, "subject": subject, "message": message}).rowcount == 1
+    alert = {"kind": kind, "subject": subject, "message": message}
+    raised = conn.execute(_RAISE, alert).rowcount == 1
+    if raised and kind.startswith(_OF_DEPLOYMENTS):
+        record_events(conn, [NewEvent("deployment.alert", data=alert)])
+    return raised
 
 
 def list_alerts(conn: Connection, *, everything: bool = False, limit: int = 100) -> list[AlertRow]:

@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from models import AttemptOutcome
+from pressroom.events.outbox import WANTS_JOBS, record_batches
 from pressroom.jobs.outcome import Outcome
 
 # The batch ends in the transaction that ends its last job.
 _BATCHES = text(
-    """
+    f"""
     UPDATE batches b SET succeeded = b.succeeded + t.succeeded, failed = b.failed + t.failed,
       cancelled = b.cancelled + t.cancelled, expired = b.expired + t.expired,
       cost_usd = b.cost_usd + t.cost_usd, at_risk_usd = b.at_risk_usd + t.at_risk_usd,
@@ -26,7 +27,8 @@ _BATCHES = text(
       CAST(:expired AS int[]), CAST(:cost_usd AS numeric[]), CAST(:at_risk_usd AS numeric[]))
       AS t (id, succeeded, failed, cancelled, expired, cost_usd, at_risk_usd)) t
     WHERE b.id = t.id
-    """
+    RETURNING b.id, old.state <> new.state AS moved, {WANTS_JOBS} AS wants_jobs
+    """  # noqa: S608  (a constant)
 )
 
 # Not against those who only refer to a batch: who writes its flow twice does, holding what we wait for next.
@@ -80,6 +82,9 @@ class Books:
     """Collects changes, then writes each row once, in key order so that two writers cannot deadlock."""
 
     batches: dict[UUID, BatchChange] = field(default_factory=dict)
+    wanted: set[UUID] = field(default_factory=set)
+    """After `write`: those of the batches of whose jobs somebody wants events."""
+    _moved: list[UUID] = field(default_factory=list)
     days: dict[DayKey, DayChange] = field(default_factory=dict)
 
     def add_end(self, batch_id: UUID | None, state: str, count: int = 1) -> None:
@@ -158,8 +163,15 @@ class Books:
                 },
             )
 
-    @staticmethod
-    def _write_batches(conn: Connection, batches: Mapping[UUID, BatchChange]) -> None:
+    def tells_of(self, batch_id: UUID | None) -> bool:
+        """After `write`: whether jobs of this batch, or outside batches, get events."""
+        return batch_id is None or batch_id in self.wanted
+
+    def tell(self, conn: Connection) -> None:
+        """Events of the batches that changed their state, at the end of the transaction."""
+        record_batches(conn, self._moved)
+
+    def _write_batches(self, conn: Connection, batches: Mapping[UUID, BatchChange]) -> None:
         ids = sorted(batches)
         if not ids:
             return
@@ -168,7 +180,7 @@ class Books:
             state: [batches[i].ends.get(state, 0) for i in ids]
             for state in ("succeeded", "failed", "cancelled", "expired")
         }
-        conn.execute(
+        rows = conn.execute(
             _BATCHES,
             {
                 "ids": ids,
@@ -177,6 +189,11 @@ class Books:
                 "at_risk_usd": [batches[i].at_risk_usd for i in ids],
             },
         )
+        for row in rows:
+            if row.wants_jobs:
+                self.wanted.add(row.id)
+            if row.moved:
+                self._moved.append(row.id)
 
 
 def _in_order(key: DayKey) -> tuple[UUID, int, date]:

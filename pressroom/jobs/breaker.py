@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, text
 
 from models import StopKind
+from pressroom.events.deployments import record_deployment
 from pressroom.jobs.dispatch import DispatchPolicy, lease_probe
 from pressroom.jobs.health import HealthBook, Seen
 from pressroom.jobs.publish import Publisher
@@ -151,6 +152,7 @@ def _judge_probes(conn: Connection, limiter: LimiterAdmin, seen: Sequence[Seen],
             pool = conn.execute(_CLOSE, {"id": row.id}).scalar_one_or_none()
             if pool is not None:
                 limiter.resume(pool)
+                record_deployment(conn, row.id, "deployment.started")
 
 
 def probe(engine: Engine, limiter: LimiterAdmin, publisher: Publisher, policy: DispatchPolicy) -> int:

@@ -15,6 +15,7 @@ from models.job import PARKED_UNTIL
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs.adopt import adopt
+from pressroom.jobs.budget_news import tell_raised
 from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.over_budget import STARTS_AT, wake
 from pressroom.jobs.sleep import wake_stakes
@@ -42,6 +43,8 @@ _INSERT = text(
     VALUES (CAST(:scope AS budget_scope), :scope_id, CAST(:period AS budget_period), :cap_usd) RETURNING id
     """
 )
+
+_CAP = text("UPDATE budgets SET cap_usd = :cap_usd WHERE id = :id RETURNING old.cap_usd")
 
 _RECAP = text(
     f"""
@@ -178,9 +181,10 @@ def set_budget(conn: Connection, which: BudgetKey, cap_usd: Decimal) -> int:
         made = int(conn.execute(_INSERT, key | {"cap_usd": cap_usd}).scalar_one())
         adopt(conn, made, which, cap_usd)
         return made
-    conn.execute(text("UPDATE budgets SET cap_usd = :cap_usd WHERE id = :id"), {"cap_usd": cap_usd, "id": found})
+    before: Decimal = conn.execute(_CAP, {"id": found, "cap_usd": cap_usd}).scalar_one()
     conn.execute(_RECAP, {"cap_usd": cap_usd, "id": found})
     wake(conn, [found], eager=True)
+    tell_raised(conn, int(found), before_usd=before, cap_usd=cap_usd)
     return int(found)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from pressroom.catalog.load import Catalog, catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
+from pressroom.events.deployments import record_deployment
 from pressroom.jobs.rates import DIMENSIONS, pool_limits
 from pressroom.jobs.resolve import pool_name, resolve_deployments
 from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, SETTINGS, PoolLimits
@@ -252,6 +253,8 @@ def resume_deployment(conn: Connection, deployment_id: int) -> bool:
         ),
         {"id": deployment_id},
     ).rowcount
+    if lifted:
+        record_deployment(conn, deployment_id, "deployment.started")
     return lifted > 0
 
 

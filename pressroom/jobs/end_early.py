@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, text
 
 from models import JobState
+from pressroom.events.outbox import record_batches, record_ended_early, record_jobs
 from pressroom.jobs.books import Books
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import release_held
@@ -33,7 +34,8 @@ _CANCEL = """
       RETURNING j.id, j.batch_id, j.flow_id, old.state AS was, old.lease_id, old.cancel_requested AS asked_before
     )
     SELECT batch_id, flow_id, was, CASE WHEN was = 'leased' THEN lease_id END AS lease_id, asked_before,
-      count(*)::int AS n, array_agg(id) FILTER (WHERE was = 'leased') AS leased
+      count(*)::int AS n, array_agg(id) FILTER (WHERE was = 'leased') AS leased,
+      array_agg(id) FILTER (WHERE batch_id IS NULL) AS single
     FROM ended GROUP BY 1, 2, 3, 4, 5
 """
 
@@ -47,7 +49,8 @@ _EXPIRE = text(
       FROM mine WHERE j.id = mine.id
       RETURNING j.id, j.batch_id, j.flow_id, old.state AS was, old.lease_id
     )
-    SELECT batch_id, flow_id, was, lease_id, count(*)::int AS n, array_agg(id) FILTER (WHERE was = 'leased') AS leased
+    SELECT batch_id, flow_id, was, lease_id, count(*)::int AS n, array_agg(id) FILTER (WHERE was = 'leased') AS leased,
+      array_agg(id) AS single
     FROM ended GROUP BY 1, 2, 3, 4
     """
 )
@@ -84,9 +87,10 @@ def cancel_batch(engine: Engine, project_id: UUID, batch_id: UUID) -> Cancelled:
     """
     which = Selection(project_id=project_id, batch_id=batch_id)
     with engine.begin() as conn:
-        conn.execute(_MARK_BATCH, {"id": batch_id, "project_id": project_id})
+        marked = conn.execute(_MARK_BATCH, {"id": batch_id, "project_id": project_id}).rowcount
         flows = flows_of(conn, project_id, batch_id=batch_id)
         refresh_paused(conn, flows)
+        record_batches(conn, [batch_id] if marked else [])
     wait_for_dispatch(engine, flows)
     return _cancel_stopped(engine, which)
 
@@ -133,4 +137,10 @@ def _book(conn: Connection, rows: Sequence[Row[Any]], final: JobState) -> int:
     moved = release_held(conn, [(job, False) for row in rows for job in row.leased or ()])
     change_flows(conn, flows)
     wake(conn, moved.waited_for, eager=False)
+    if final is JobState.EXPIRED:
+        record_jobs(conn, [job for row in rows if books.tells_of(row.batch_id) for job in row.single])
+    else:
+        record_jobs(conn, [job for row in rows for job in row.single or ()])
+        record_ended_early(conn, books.wanted)
+    books.tell(conn)
     return sum(row.n for row in rows)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 from models import HoldState
 from pressroom.ids import show_id
 from pressroom.jobs.alerts import raise_alert
+from pressroom.jobs.budget_news import WARN_SHARE, tell_warned
 from pressroom.jobs.over_budget import wake
 from pressroom.money.budgets import dollars
 
@@ -85,10 +86,13 @@ _LOCK = text("SELECT 1 FROM budget_windows WHERE id = ANY(:ids) ORDER BY id FOR 
 # A statement after the lock: it sees whom another transaction, which held the window before us, has put aside.
 _MOVE = text(
     """
-    UPDATE budget_windows w SET reserved_usd = w.reserved_usd + t.reserved, spent_usd = w.spent_usd + t.spent
+    UPDATE budget_windows w SET reserved_usd = w.reserved_usd + t.reserved, spent_usd = w.spent_usd + t.spent,
+      warned_at = CASE WHEN w.spent_usd + t.spent >= w.cap_usd * CAST(:warn_share AS numeric)
+        THEN coalesce(w.warned_at, now()) ELSE w.warned_at END
     FROM unnest(CAST(:ids AS bigint[]), CAST(:reserved AS numeric[]), CAST(:spent AS numeric[]))
       AS t (id, reserved, spent) WHERE w.id = t.id
     RETURNING w.id, w.budget_id, w.cap_usd, w.spent_usd, w.reserved_usd,
+      old.warned_at IS NULL AND new.warned_at IS NOT NULL AND w.cap_usd > 0 AS warns,
       EXISTS (SELECT 1 FROM flows f WHERE f.blocked_by = w.budget_id)
         OR EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'queued' AND j.waiting_budget_id = w.budget_id) AS waited_for
     """
@@ -167,10 +171,11 @@ def _move(conn: Connection, resolved: Sequence[Row[Any]]) -> Moved:
     ids = [row.id for row in changed]
     conn.execute(_LOCK, {"ids": ids})
     figures = {"reserved": [row.reserved_usd for row in changed], "spent": [row.spent_usd for row in changed]}
-    moved = {row.id: row for row in conn.execute(_MOVE, {"ids": ids, **figures})}
+    moved = {row.id: row for row in conn.execute(_MOVE, {"ids": ids, "warn_share": WARN_SHARE, **figures})}
     for row in changed:
         if row.over_usd is not None and row.over_usd > 0 and row.id in moved:
             _tell(conn, row, moved[row.id])
+    tell_warned(conn, [row.id for row in moved.values() if row.warns])
     return Moved(resolved[0].holds, frozenset(row.budget_id for row in moved.values() if row.waited_for))
 
 

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
+from pressroom.events.outbox import record_jobs
 from pressroom.jobs.books import Books
+from pressroom.jobs.budget_news import tell_exhausted
 from pressroom.jobs.end_early import expire
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import post_overdue, release_held
@@ -157,6 +159,7 @@ def sweep(
         post_overdue(conn, after_seconds=uncertain_seconds)
         wake_all(conn)
         wake_stakes(conn)
+        tell_exhausted(conn)
     with engine.begin() as conn:
         lost = list(conn.execute(_RESEND, {"after": resend_seconds}).scalars())
     publisher.publish(lost)
@@ -216,3 +219,5 @@ def _book(conn: Connection, taken: Sequence[_Taken]) -> None:
     moved = release_held(conn, [(job.id, job.was == "running") for job in taken])
     change_flows(conn, flows)
     wake(conn, moved.waited_for, eager=False)
+    record_jobs(conn, [job.id for job in taken if job.state != "queued" and books.tells_of(job.batch_id)])
+    books.tell(conn)

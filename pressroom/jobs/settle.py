@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, Row, text
 
+from pressroom.events.outbox import record_jobs
 from pressroom.jobs.books import Books
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import Known, resolve_holds
@@ -140,6 +141,8 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     moved = resolve_holds(conn, [Known(o.job_id, was.number, o.cost_usd, o.at_risk_usd) for o, was in held])
     change_flows(conn, flows)
     wake(conn, moved.waited_for, eager=False)
+    record_jobs(conn, [row.id for row in jobs.values() if row.state != "queued" and books.tells_of(row.batch_id)])
+    books.tell(conn)
     return {row.id for row in jobs.values()}
 
 

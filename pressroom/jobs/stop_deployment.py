@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from models import StopKind
+from pressroom.events.deployments import record_deployment
 from pressroom.jobs.alerts import raise_alert
 from pressroom.jobs.resolve import pool_name
 from pressroom.limits.redis_limiter import LimiterAdmin
@@ -43,7 +44,7 @@ _STOP = text(
       OR array_position(CAST(:strength AS text[]), CAST(:kind AS stop_kind)::text)
         > array_position(CAST(:strength AS text[]), coalesce(d.stop_kind::text, 'by_hand'))
       OR (d.stop_kind = CAST(:kind AS stop_kind) AND d.probe_leases <> '{{}}'))
-    RETURNING deployments.base_url, deployments.account, deployments.model
+    RETURNING deployments.base_url, deployments.account, deployments.model, d.paused_at IS NOT NULL AS was_stopped
     """  # noqa: S608
 )
 
@@ -87,4 +88,6 @@ def stop_deployment(conn: Connection, limiter: LimiterAdmin, deployment_id: int,
     pool = conn.execute(_SHARED, {"id": deployment_id}).one()
     if pool.others == 0:
         limiter.pause(pool.name, None, stop.reason)
+    if stopped is not None and not stopped.was_stopped:
+        record_deployment(conn, deployment_id, "deployment.stopped")
     return stopped is not None

@@ -1,0 +1,1 @@
+"""What happened, told to whoever listens: an outbox, and how it is read without loss."""

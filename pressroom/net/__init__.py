@@ -1,0 +1,1 @@
+"""Going out to addresses that other people name."""

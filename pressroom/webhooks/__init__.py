@@ -1,0 +1,1 @@
+"""Events sent to addresses that want them: endpoints, signatures, deliveries."""
