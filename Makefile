@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JUNIT := out/junit
+NODE := tests/clients/node
+NODE_INSTALLED := $(NODE)/node_modules/.package-lock.json
 
 # What is linted and typed: every folder of ours that exists and holds Python.
 CODE := $(wildcard api cli worker pressroom models migrations sandbox tests benchmarks examples tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint types contracts drift compose locks docs docs-check check bench lock lock-rivals format clean
+.PHONY: help install demo test node slow lint types contracts drift compose locks docs docs-check check bench lock lock-rivals format clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,7 +31,15 @@ test: $(INSTALLED) ## the whole test suite but the slow end-to-end tests, agains
 	@mkdir -p $(JUNIT)
 	$(BIN)/pytest -m "not slow" --junitxml=$(JUNIT)/test.xml $(PYTEST_ARGS)
 
-slow: $(INSTALLED) ## the slow end-to-end tests
+node: $(NODE_INSTALLED) ## OpenAI's packages for Node, which the slow tests call the API with
+
+$(NODE_INSTALLED): $(NODE)/package.json $(NODE)/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' && command -v npm >/dev/null || \
+	  { echo "node: Node.js 20 or newer with npm is needed to check OpenAI's Node client and the guides" >&2; exit 3; }
+	cd $(NODE) && npm ci
+	@touch $@
+
+slow: $(INSTALLED) $(NODE_INSTALLED) ## the slow end-to-end tests; these need Node.js 20+ and npm, too
 	@mkdir -p $(JUNIT)
 	$(BIN)/pytest -m slow --junitxml=$(JUNIT)/slow.xml $(PYTEST_ARGS)
 
