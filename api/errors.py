@@ -6,6 +6,7 @@ or `ApiError` for what only HTTP knows.
 
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -22,6 +23,9 @@ from pressroom.storage.errors import StorageUnavailable
 
 RETRY_AFTER_SECONDS = 5
 """What clients are told when a server is away; restarts of PostgreSQL and Redis take about as long."""
+
+base_url: ContextVar[str] = ContextVar("base_url", default="")
+"""The address by which the client reached us, for links in answers; no slash at its end."""
 
 _log = logging.getLogger("pressroom.api")
 
@@ -53,9 +57,9 @@ def error_type(status: int) -> str:
     return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
 
 
-def docs_path(code: str) -> str:
+def docs_link(code: str) -> str:
     """Where the code is explained, on this very server."""
-    return f"/docs/errors#{code}"
+    return f"{base_url.get()}/docs/errors#{code}"
 
 
 def error_body(status: int, *, code: str, message: str, param: str | None = None) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def error_body(status: int, *, code: str, message: str, param: str | None = None
             "type": error_type(status),
             "param": param,
             "code": code,
-            "docs": docs_path(code),
+            "docs": docs_link(code),
         }
     }
 
@@ -95,6 +99,9 @@ def translate(error: Exception) -> ApiError | None:
             return _away("the database does not answer; nothing of this request was stored")
         case DBAPIError() if error.connection_invalidated:
             return _away("the database does not answer; nothing of this request was stored")
+        case DataError():
+            message = "a value cannot be stored: texts may hold no NUL character, and numbers have bounds"
+            return ApiError(400, code="invalid_value", message=message)
         case RedisError():
             return _away("the queue does not answer")
         case _:
@@ -109,11 +116,12 @@ def _away(message: str) -> ApiError:
 _HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The answer to whatever was raised; a bug is logged with its trace and told without."""
     told = translate(error)
     if told is None:
         _log.error("api.bug", exc_info=error, extra={"path": request.url.path})
-        told = ApiError(500, code="internal_error", message="something went wrong here; it is in the log")
+        told = ApiError(500, code="internal_error", message="a bug on our side, and it is in our log: try again later")
     elif told.status == HTTPStatus.SERVICE_UNAVAILABLE:
         _log.warning("api.unavailable", extra={"error": type(error).__name__, "path": request.url.path})
     return respond(told)
@@ -147,8 +155,6 @@ def add_errors(app: FastAPI) -> None:
     """Answer every error of the application in the one shape."""
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
-    for kind in (ApiError, InvalidInput, NotFound, Conflict, Unavailable, StorageUnavailable, DBAPIError):
-        app.add_exception_handler(kind, _answer)
-    app.add_exception_handler(PoolTimeoutError, _answer)
-    app.add_exception_handler(RedisError, _answer)
-    app.add_exception_handler(Exception, _answer)
+    foreseen = (ApiError, InvalidInput, NotFound, Conflict, Unavailable, StorageUnavailable)
+    for kind in (*foreseen, DBAPIError, PoolTimeoutError, RedisError):
+        app.add_exception_handler(kind, answer)

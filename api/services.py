@@ -1,5 +1,6 @@
 """What routes work with: the settings and the clients of the servers, made once for a process."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -34,6 +35,8 @@ class Services:
     store: ObjectStore
     publisher: CeleryPublisher
     keyring: Keyring
+    draining: asyncio.Event = field(repr=False)
+    """Set when the process was told to stop: answers that would take long end now, so that clients come again."""
     _blocking_redis: BlockingRedis = field(repr=False)
 
     async def close(self) -> None:
@@ -72,6 +75,7 @@ def connect_services(settings: Settings) -> Services:
         ),
         publisher=CeleryPublisher(redis_url, settings.redis_prefix),
         keyring=Keyring(database),
+        draining=asyncio.Event(),
         _blocking_redis=blocking,
     )
 

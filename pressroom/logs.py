@@ -13,6 +13,7 @@ def configure_logging(level: str, *, sandbox: bool, stream: Any = None) -> None:
     output = stream if stream is not None else sys.stderr
     marks: list[Any] = [_mark_sandbox] if sandbox else []
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

@@ -94,6 +94,22 @@ class Settings(BaseSettings):
     """Largest picture taken from the provider."""
     max_image_pixels: int = Field(default=40_000_000, ge=1024)
     """Largest picture, in pixels, that is decoded."""
+    api_host: str = "127.0.0.1"
+    """Address that the API listens on. There is no TLS: put a proxy before it where others can reach it."""
+    api_port: int = Field(default=8400, ge=0, le=65535)
+    """Port of the API; 0 takes a free one."""
+    api_processes: int = Field(default=1, ge=1, le=64)
+    """Processes of the API behind its port; one keeps about one core busy."""
+    api_max_upload_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    """Largest file that `/v1/files` takes."""
+    api_max_body_bytes: int = Field(default=32 * 1024**2, ge=1024)
+    """Largest body of any other request."""
+    api_max_json_depth: int = Field(default=64, ge=4, le=500)
+    """How deep JSON bodies may nest."""
+    api_cors_origins: str = ""
+    """Origins whose pages may call the API from a browser, separated by spaces; none as shipped."""
+    api_drain_seconds: Seconds = 20.0
+    """How long the API, told to stop, waits for the requests that it is answering."""
     confirm_above_usd: Decimal = Field(default=Decimal(10), ge=0)
     """An input that may cost more than this is asked about before it is submitted; scripts give `--yes`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
