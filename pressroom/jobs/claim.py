@@ -11,15 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
+from pressroom.jobs.array import array
 from pressroom.jobs.claimed import ClaimedJob
-from pressroom.jobs.fill import Claimant, portions
+from pressroom.jobs.fill import NOTHING_SECONDS, Claimant, in_turn, portions
 from pressroom.jobs.rates import Rates
 from pressroom.jobs.sleep import ELIGIBLE
 
 NOMINAL_SECONDS = 0.001
 """What a job of a pool without limits is charged: turns are still taken by weight."""
 
-NOTHING_SECONDS = 1e-6
 _MOST_LOOKS = 40
 _LEAST_STAKES = 16
 _JOBS_OF_STAKE = 4
@@ -60,55 +60,32 @@ _CANDIDATES = """
     ORDER BY s.vtime LIMIT {limit}
 """
 
-# Of each stake its next `rows` jobs, in its flows' order, with the virtual time at which each is served: the stake's,
-# plus what stands before it there by weight. A job that is being cancelled, or claimed, is passed over.
-# A stake that has shown `rows` jobs may have more: nothing that comes after its next one is taken (`seen`).
-# MATERIALIZED: a LIMIT under a nested loop could otherwise be run again and lock more rows than it returns. The order
-# of flows is that of the nested loop, which a LATERAL with a LIMIT leaves no other way to run.
+# Of each stake its next `rows` jobs, in its flows' order; `in_turn` says which of them are taken. A job that is being
+# cancelled, or claimed, is passed over. The order is that of the nested loop, which a LATERAL with a LIMIT leaves no
+# other way to run.
 # BETWEEN, and the flow in the order: where most jobs are of one flow, the planner takes `flow_id = f.id` for hardly a
 # condition and walks the primary key, past all of them, to the few of another. Only the index of ready jobs is in this
 # order.
-_CLAIM = """
-    WITH p AS MATERIALIZED (
-      SELECT * FROM unnest(CAST(:stakes AS bigint[]), CAST(:weights AS float8[]), CAST(:vtimes AS float8[]),
-        CAST(:rows AS int[])) AS p (stake_id, weight, vtime, rows)
-    ), locked AS MATERIALIZED (
-      SELECT x.*, p.stake_id, p.weight, p.vtime FROM p CROSS JOIN LATERAL (
-        SELECT j.*, f.priority, f.deadline,
-          greatest(:request_charge, :token_charge * f.ratio * j.est_tokens, :image_charge * j.est_images)::float8
-            AS seconds,
-          greatest(:request_seconds, :token_seconds * f.ratio * j.est_tokens, :image_seconds * j.est_images)::float8
-            AS pace_seconds
-        FROM (
-          SELECT f.id, f.priority, f.deadline,
-            (SELECT token_ratio FROM deployments WHERE id = f.deployment_id) AS ratio
-          FROM flows f WHERE f.stake_id = p.stake_id AND {eligible}{flows}
-          ORDER BY f.priority, f.deadline, f.id) f
-        CROSS JOIN LATERAL (
-          SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, est_tokens,
-            est_images
-          FROM jobs WHERE flow_id BETWEEN f.id AND f.id AND state = 'queued' AND run_at IS NULL
-            AND (jobs.deadline IS NULL OR jobs.deadline > now()) AND id <> ALL(CAST(:taken AS uuid[]))
-          ORDER BY flow_id, id LIMIT p.rows FOR NO KEY UPDATE SKIP LOCKED) j
-        LIMIT p.rows) x
-    ), served AS (
-      SELECT *, vtime + (sum(seconds) OVER in_stake - seconds) / weight AS served_at FROM locked
-      WINDOW in_stake AS (PARTITION BY stake_id ORDER BY priority, deadline, flow_id, id)
-    ), seen AS (
-      SELECT p.stake_id, p.vtime + sum(l.seconds) / p.weight AS ends, count(l.id) AS n, count(l.id) = p.rows AS has_more
-      FROM p LEFT JOIN locked l USING (stake_id) GROUP BY p.stake_id, p.vtime, p.weight, p.rows
-    ), picked AS (
-      SELECT * FROM (
-        SELECT *, sum(pace_seconds) OVER (ORDER BY served_at, id) - pace_seconds AS ahead FROM served
-        WHERE served_at <= coalesce((SELECT min(ends) FROM seen WHERE has_more), 'infinity')) r
-      WHERE ahead < :room_seconds ORDER BY served_at, id LIMIT :jobs
-    )
-    SELECT id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, seconds, pace_seconds,
-      stake_id, (SELECT count(*) FROM locked) AS looked_at, served_at, true AS is_job,
-      EXISTS (SELECT 1 FROM budgets) AS is_budgeted FROM picked
-    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, stake_id, 0, NULL, false, false
-    FROM seen WHERE NOT has_more AND n = (SELECT count(*) FROM picked WHERE picked.stake_id = seen.stake_id)
-    ORDER BY served_at, id
+_LOOK = """
+    SELECT x.ctid, x.id, x.flow_id, x.deployment_id, x.project_id, x.batch_id, x.api_key_id, x.calls, x.est_cost_usd,
+      x.seconds, x.pace_seconds, p.stake_id, EXISTS (SELECT 1 FROM budgets) AS is_budgeted
+    FROM unnest(CAST(:stakes AS bigint[]), CAST(:rows AS int[])) AS p (stake_id, rows) CROSS JOIN LATERAL (
+      SELECT j.*,
+        greatest(:request_charge, :token_charge * f.ratio * j.est_tokens, :image_charge * j.est_images)::float8
+          AS seconds,
+        greatest(:request_seconds, :token_seconds * f.ratio * j.est_tokens, :image_seconds * j.est_images)::float8
+          AS pace_seconds
+      FROM (
+        SELECT f.id, (SELECT token_ratio FROM deployments WHERE id = f.deployment_id) AS ratio
+        FROM flows f WHERE f.stake_id = p.stake_id AND {eligible}{flows}
+        ORDER BY f.priority, f.deadline, f.id) f
+      CROSS JOIN LATERAL (
+        SELECT ctid, id, flow_id, deployment_id, project_id, batch_id, api_key_id, calls, est_cost_usd, est_tokens,
+          est_images
+        FROM jobs WHERE flow_id BETWEEN f.id AND f.id AND state = 'queued' AND run_at IS NULL
+          AND (jobs.deadline IS NULL OR jobs.deadline > now()) AND id <> ALL(CAST(:taken AS uuid[]))
+        ORDER BY flow_id, id LIMIT p.rows FOR NO KEY UPDATE SKIP LOCKED) j
+      LIMIT p.rows) x
 """
 
 _JOIN_OF = dict.fromkeys(Lane, "JOIN") | {Lane.ALL: "LEFT JOIN"}
@@ -121,7 +98,7 @@ def _candidates_of(lane: Lane, limit: int) -> TextClause:
     return text(_CANDIDATES.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane], stakes=stakes, join=join, limit=limit))
 
 
-_CLAIM_OF = {lane: text(_CLAIM.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane])) for lane in Lane}
+_LOOK_OF = {lane: text(_LOOK.format(eligible=ELIGIBLE, flows=_FLOWS_OF[lane])) for lane in Lane}
 
 
 @dataclass(slots=True)
@@ -185,7 +162,7 @@ class Claims:
         # Those charged in this turn are further on than their rows say, and leave their places to others.
         limit = max(_LEAST_STAKES, -(-jobs // _JOBS_OF_STAKE)) + len(self._charged)
         statement = _candidates_of(lane, 1 << (limit - 1).bit_length())
-        bound = {"pool": self.pool_id, "skip": sorted(skip)}
+        bound = {"pool": self.pool_id, "skip": array(sorted(skip))}
         rows = conn.execute(statement, {**bound, **self._figures()}).all()[:limit]
         self._urgent.update(row.id for row in rows if row.urgent)
         found = [
@@ -201,26 +178,21 @@ class Claims:
         """One look: the jobs that are due, and the stakes that have nothing else to give."""
         shown = portions(claimants, seconds=room.seconds, jobs=room.jobs, widen=widen)
         bound = {
-            "stakes": [p.claimant.stake_id for p in shown],
-            "weights": [p.claimant.weight for p in shown],
-            "vtimes": [p.claimant.vtime for p in shown],
-            "rows": [p.rows for p in shown],
-            "taken": [job.id for job in self.jobs],
-            "room_seconds": room.seconds - NOTHING_SECONDS,
-            "jobs": room.jobs,
+            "stakes": array(p.claimant.stake_id for p in shown),
+            "rows": array(p.rows for p in shown),
+            "taken": array(job.id for job in self.jobs),
         }
-        rows = conn.execute(_CLAIM_OF[lane], {**bound, **self._figures()}).all()
-        got: list[ClaimedJob] = []
-        drained = {row.stake_id for row in rows if not row.is_job}
-        for row in rows:
-            if row.is_job:
-                fields: tuple[Any, ...] = (*row[:10], row.stake_id in self._urgent)
-                got.append(ClaimedJob(*fields))
-                self.is_budgeted = row.is_budgeted
-                self._charged[row.stake_id] = self._charged.get(row.stake_id, 0.0) + row.seconds
-        self.looked_at += max((row.looked_at for row in rows), default=0)
-        self.jobs += got
-        return got, drained
+        rows = conn.execute(_LOOK_OF[lane], {**bound, **self._figures()}).all()
+        seen: dict[int, list[ClaimedJob]] = {p.claimant.stake_id: [] for p in shown}
+        for *job, stake, is_budgeted in rows:
+            seen[stake].append(ClaimedJob._make((*job, stake in self._urgent)))
+            self.is_budgeted = is_budgeted
+        turn = in_turn([(p, seen[p.claimant.stake_id]) for p in shown], seconds=room.seconds, jobs=room.jobs)
+        for stake, seconds in turn.charged.items():
+            self._charged[stake] = self._charged.get(stake, 0.0) + seconds
+        self.looked_at += len(rows)
+        self.jobs += turn.jobs
+        return turn.jobs, turn.drained
 
     def _figures(self) -> Mapping[str, Any]:
         rates = self.rates
@@ -228,7 +200,7 @@ class Claims:
         # A request that takes nothing of what is limited is charged something all the same: turns are divided by it.
         least_charge = max(least, NOTHING_SECONDS)
         return {
-            "open": list(self.open_deployments),
+            "open": array(self.open_deployments),
             "request_seconds": max(least, rates.request_seconds),
             "token_seconds": rates.token_seconds,
             "image_seconds": rates.image_seconds,

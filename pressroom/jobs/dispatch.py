@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pressroom.ids import new_id
+from pressroom.jobs.array import array
 from pressroom.jobs.claim import Claims, Lane, Room
 from pressroom.jobs.claimed import ClaimedJob
 from pressroom.jobs.flows import CHANGE, FlowChange, change_columns
@@ -79,20 +80,21 @@ _UNCLAIMED_URGENT = text(
 _KEEP_CREDITS = text("UPDATE pools SET strict_credit = :strict, late_credit = :late WHERE id = :pool")
 
 # One statement: on a busy server a round trip costs more than what it asks for. The jobs are locked already, and the
-# leases nobody knows, so flows and stakes are still the last that are waited for.
+# leases nobody knows, so flows and stakes are still the last that are waited for. A locked row stays where it is: that
+# saves looking for it, a quarter of what the update reads.
 _LEASE = text(
     f"""
     WITH leased AS (
       UPDATE jobs SET state = 'leased', lease_id = t.lease_id
-      FROM unnest(CAST(:leased_jobs AS uuid[]), CAST(:leases_of_jobs AS uuid[])) AS t (id, lease_id)
-      WHERE jobs.id = t.id
+      FROM unnest(CAST(:places AS tid[]), CAST(:leases_of_jobs AS uuid[])) AS t (place, lease_id)
+      WHERE jobs.ctid = t.place AND jobs.state = 'queued' RETURNING 1
     ), made AS (
       INSERT INTO leases (id, pool_id, deployment_id, waiting, waiting_seconds, job_seconds, urgent, open)
       SELECT id, :pool_id, deployment_id, size, pace_seconds, job_seconds, urgent, size
       FROM unnest(CAST(:leases AS uuid[]), CAST(:deployment_id AS bigint[]), CAST(:size AS int[]),
         CAST(:pace_seconds AS float8[]), CAST(:job_seconds AS float8[]), CAST(:urgent AS bool[]))
         AS t (id, deployment_id, size, pace_seconds, job_seconds, urgent)
-    ), {CHANGE}
+    ), {CHANGE} RETURNING (SELECT count(*) FROM leased)
     """  # noqa: S608  (no values)
 )
 
@@ -279,24 +281,23 @@ def write_leases(conn: Connection, pool: int, claimed: Sequence[ClaimedJob], lea
         change = changes.setdefault(job.flow_id, FlowChange())
         change.queued -= 1
         change.seconds += job.seconds
-    conn.execute(
+    sizes = [len(jobs) for jobs in groups.values()]
+    names = [str(lease_id) for lease_id in groups]
+    leased = conn.execute(
         _LEASE,
         {
             "pool_id": pool,
-            "leases": list(groups),
+            "leases": names,
             "deployment_id": [jobs[0].deployment_id for jobs in groups.values()],
-            "size": [len(jobs) for jobs in groups.values()],
+            "size": sizes,
             "pace_seconds": [sum(job.pace_seconds for job in jobs) for jobs in groups.values()],
             "job_seconds": [sum(job.seconds for job in jobs) / len(jobs) for jobs in groups.values()],
             "urgent": [jobs[0].urgent for jobs in groups.values()],
-            "leased_jobs": _array([job.id for jobs in groups.values() for job in jobs]),
-            "leases_of_jobs": _array([lease_id for lease_id, jobs in groups.items() for _ in jobs]),
+            "places": array(f'"{job.place}"' for jobs in groups.values() for job in jobs),
+            "leases_of_jobs": array(name for name, size in zip(names, sizes, strict=True) for _ in range(size)),
             **change_columns(changes),
         },
-    )
+    ).scalars()
+    if (written := next(iter(leased))) != len(claimed):
+        raise RuntimeError(f"{written} of {len(claimed)} claimed jobs were where they had been locked")
     return {lease_id: len(jobs) for lease_id, jobs in groups.items()}
-
-
-def _array(ids: Sequence[UUID]) -> str:
-    """As PostgreSQL writes it: a hundred ids cost the driver more one by one than all of them cost the server."""
-    return f"{{{','.join(map(str, ids))}}}"

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from models import CLASS_WEIGHTS, PriorityClass
+from pressroom.jobs.array import array
 from pressroom.jobs.sleep import wake_stakes
 
 # The one place where flows and stakes are written together: flows first, then stakes, each in id order, so that two
@@ -103,6 +103,15 @@ class FlowChange:
     tokens: int = 0
     images: int = 0
 
+    def add(self, other: "FlowChange") -> None:
+        """Take another's part of the same transaction in."""
+        self.queued += other.queued
+        self.seconds += other.seconds
+        self.ready = self.ready or other.ready
+        self.jobs += other.jobs
+        self.tokens += other.tokens
+        self.images += other.images
+
 
 @dataclass(frozen=True, slots=True)
 class FlowKey:
@@ -155,11 +164,11 @@ def change_flows(conn: Connection, changes: Mapping[int, FlowChange]) -> None:
         conn.execute(_CHANGE, change_columns(changes))
 
 
-def change_columns(changes: Mapping[int, FlowChange]) -> dict[str, list[Any]]:
+def change_columns(changes: Mapping[int, FlowChange]) -> dict[str, str]:
     """What CHANGE is bound to."""
     ids = sorted(changes)
     ordered = [changes[i] for i in ids]
-    return {"ids": ids} | {name: [getattr(c, name) for c in ordered] for name in FlowChange.__slots__}
+    return {"ids": array(ids)} | {name: array([getattr(c, name) for c in ordered]) for name in FlowChange.__slots__}
 
 
 def restake(conn: Connection, stakes: Mapping[int, int]) -> None:
