@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from models import PriorityClass
+from pressroom.events.outbox import record_jobs
 from pressroom.ids import new_id
 from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow, ensure_stake, flow_deadline
 from pressroom.jobs.resolve import DeploymentRef
@@ -36,7 +37,10 @@ _ESCAPES = (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
 class NewJob(NamedTuple):
-    """A checked and priced request, ready to be inserted. `body` is the request as JSON text."""
+    """A checked and priced request, ready to be inserted. `body` is the request as JSON text.
+
+    `id` is given where something else names the job before it is there.
+    """
 
     url: str
     model: str
@@ -47,13 +51,15 @@ class NewJob(NamedTuple):
     run_at: datetime | None = None
     deadline: datetime | None = None
     priority: int = 0
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where a submission's jobs belong. `deployments` may find its entries only when asked for them.
 
-    A model that several deployments serve has a share there, which deals its jobs out.
+    A model that several deployments serve has a share there, which deals its jobs out. `blocked` jobs wait for others
+    (`dependencies`).
     """
 
     project_id: UUID
@@ -62,6 +68,7 @@ class Destination:
     batch_id: UUID | None = None
     max_attempts: int = 5
     api_key_id: UUID | None = None
+    blocked: bool = False
 
 
 @dataclass(slots=True)
@@ -83,21 +90,41 @@ def insert_jobs(
 ) -> Inserted:
     """Insert `jobs` in the caller's transaction by COPY, in flat memory, and wake their flows at the end.
 
-    `keep_ids` returns the new ids, for submissions small enough to want them. `before_waking` may take its time: the
-    transaction holds locks on rows that nobody else sees yet, and none on a flow.
+    `keep_ids` returns the new ids, for submissions small enough to want them; outside batches their events are written.
+    `before_waking` may take its time: the transaction holds locks on rows that nobody else sees yet, and none on a
+    flow.
     """
-    rows = _Rows(conn, to)
+    return insert_groups(conn, [(to, jobs)], keep_ids=keep_ids, before_waking=before_waking)
+
+
+def insert_groups(
+    conn: Connection,
+    groups: Iterable[tuple[Destination, Iterable[NewJob]]],
+    *,
+    keep_ids: bool = False,
+    before_waking: Callable[[Inserted], None] | None = None,
+) -> Inserted:
+    """The same for jobs that are treated differently: all flows are written at the end, once, in order."""
     inserted = Inserted()
-    stream = iter(jobs)
-    while count := rows.take(islice(stream, CHUNK), inserted, keep_ids=keep_ids):
-        inserted.total += count
-        rows.copy()
+    changes: dict[int, FlowChange] = {}
+    told = keep_ids
+    for to, jobs in groups:
+        told = told and to.batch_id is None
+        rows = _Rows(conn, to)
+        stream = iter(jobs)
+        while count := rows.take(islice(stream, CHUNK), inserted, keep_ids=keep_ids):
+            inserted.total += count
+            rows.copy()
+        for flow, change in rows.changes.items():
+            if not to.blocked:
+                change.queued = change.jobs
+            changes.setdefault(flow, FlowChange()).add(change)
     if before_waking is not None:
         before_waking(inserted)
-    for change in rows.changes.values():
-        change.queued = change.jobs
-    change_flows(conn, rows.changes)
-    mark_paused(conn, list(rows.changes))
+    change_flows(conn, changes)
+    mark_paused(conn, list(changes))
+    if told:
+        record_jobs(conn, inserted.ids)
     return inserted
 
 
@@ -127,13 +154,13 @@ class _Rows:
     def take(self, jobs: Iterable[NewJob], inserted: Inserted, *, keep_ids: bool) -> int:
         """Add rows; returns how many."""
         places, starts = self._places, self._starts
-        for url, model, body, estimate, custom_id, line_no, run_at, deadline, priority in jobs:
+        for url, model, body, estimate, custom_id, line_no, run_at, deadline, priority, given_id in jobs:
             place = places.get(model) or self._find_place(model)
             if type(place) is Share:
                 place = place.next()
             key = (place.id, url, priority, deadline)  # type: ignore[union-attr]
             start, change = starts.get(key) or self._start(key)
-            job_id = new_id()
+            job_id = given_id or new_id()
             shown = job_id.hex
             self._jobs.append(
                 f"{start}\t{shown}\t{_nullable(line_no)}\t{_nullable(custom_id)}\t{_nullable(run_at)}"
@@ -167,11 +194,12 @@ class _Rows:
         pool_id = self._pool_of[deployment_id]
         stake = self._stakes.get(pool_id) or self._find_stake(pool_id)
         flow = ensure_flow(self._conn, FlowKey(stake, deployment_id, to.batch_id, priority, flow_deadline(deadline)))
-        change = self.changes.setdefault(flow, FlowChange(ready=True))
+        change = self.changes.setdefault(flow, FlowChange(ready=not to.blocked))
         batch = to.batch_id.hex if to.batch_id is not None else "\\N"
         api_key = to.api_key_id.hex if to.api_key_id is not None else "\\N"
         places = f"{priority}\t{_nullable(deadline)}\t{flow}\t{deployment_id}\t{_escape(url)}"
-        start = f"{to.project_id.hex}\t{batch}\t{api_key}\t{to.max_attempts}\tqueued\t{places}"
+        state = "blocked" if to.blocked else "queued"
+        start = f"{to.project_id.hex}\t{batch}\t{api_key}\t{to.max_attempts}\t{state}\t{places}"
         self._starts[key] = start, change
         return start, change
 
