@@ -113,7 +113,5 @@ def _error(request: Request, outcome: Answer | Silence, retries: int) -> Excepti
     if outcome.was_sent:
         message = f"{asked}: the connection broke{tried} ({outcome.reason}): it may have been carried out"
     else:
-        message = (
-            f"{asked}: the server cannot be reached{tried} ({outcome.reason}): is the address right, and does it run?"
-        )
+        message = f"{asked}: cannot reach the server{tried} ({outcome.reason}): is the address right, and does it run?"
     return NoAnswer(message, was_sent=outcome.was_sent)
