@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import psutil
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.app import create_app
 from api.services import connect_services
@@ -25,56 +27,108 @@ from pressroom.settings import Settings
 COULD_NOT_RUN = 3
 """Exit status of a process that lacks what it needs."""
 _PARENT_VARIABLE = "PRESSROOM_PARENT_PID"
-_DRAIN_SECONDS = 20
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time of proxies before us (60 s as a rule), so that they close first, and lose no request."""
+_BACKLOG = 2048
+
+_log = logging.getLogger("pressroom.api")
 
 
 def make_app() -> FastAPI:
     """The application of this process, on the servers that the environment names."""
     settings = Settings()
-    configure_logging(settings.log_level, sandbox=settings.uses_sandbox)
+    _configure_logging(settings)
+    if settings.api_processes > 1:
+        _watch(os.getppid())
     return create_app(connect_services(settings))
 
 
 def main() -> None:
     """Serve until SIGTERM, which finishes what was asked. Exits 3 if it cannot run."""
-    options = _options()
     try:
-        connect_services(Settings())
+        settings = Settings()
+        options = _options(settings)
+        # Processes of ours read it from there.
+        os.environ["PRESSROOM_API_PROCESSES"] = str(options.processes)
+        settings = Settings()
+        connect_services(settings)
     except (PressroomError, ValidationError) as error:
         sys.stderr.write(f"pressroom api: {error}\n")
         raise SystemExit(COULD_NOT_RUN) from None
-    parent = os.environ.get(_PARENT_VARIABLE)
+    _configure_logging(settings)
+    parent = os.environ.pop(_PARENT_VARIABLE, None)
     if parent:
-        threading.Thread(target=_end_with, args=(int(parent),), daemon=True, name="parent").start()
+        _watch(int(parent))
     # uvicorn raises a signal anew when it has done what it asks: then, and before it starts, it just ends us.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    config = uvicorn.Config(
+    config = _config(settings, options)
+    listening = _listen(options.host, options.port)
+    if options.port_file is not None:
+        _tell_port(options.port_file, listening)
+    address = listening.getsockname()
+    _log.info("api.listening", extra={"host": address[0], "port": address[1], "processes": settings.api_processes})
+    if settings.api_processes == 1:
+        uvicorn.Server(config).run(sockets=[listening])
+    else:
+        Multiprocess(config, [listening]).run()
+
+
+def _options(settings: Settings) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pressroom api", description="Serve the HTTP API until SIGTERM.")
+    parser.add_argument("--host", default=settings.api_host, help="address to listen on [%(default)s]")
+    parser.add_argument("--port", type=int, default=settings.api_port, help="port; 0 takes a free one [%(default)s]")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=settings.api_processes,
+        help="processes behind the port; one keeps about one core busy [%(default)s]",
+    )
+    parser.add_argument("--port-file", type=Path, help='write {"port": N} here once it is known')
+    return parser.parse_args()
+
+
+def _config(settings: Settings, options: argparse.Namespace) -> uvicorn.Config:
+    return uvicorn.Config(
         "api.serve:make_app",
         factory=True,
         host=options.host,
         port=options.port,
+        workers=settings.api_processes,
+        http="httptools",
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(settings.api_drain_seconds),
     )
-    listening = config.bind_socket()
-    if options.port_file is not None:
-        _tell_port(options.port_file, listening)
-    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, which all our processes accept from. Exits 3 where the port cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        sys.stderr.write(
+            f"pressroom api: cannot listen on {host} port {port}: {error.strerror}; --port takes another\n"
+        )
+        raise SystemExit(COULD_NOT_RUN) from None
+    listening.set_inheritable(True)
+    return listening
+
+
+def _configure_logging(settings: Settings) -> None:
+    configure_logging(settings.log_level, sandbox=settings.uses_sandbox)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pressroom api", description="Serve the HTTP API.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
-    parser.add_argument("--port", type=int, default=8400, help="port; 0 takes a free one [8400]")
-    parser.add_argument("--port-file", type=Path, help="write {port} here, as JSON, once it is known")
-    return parser.parse_args()
 
 
 def _tell_port(path: Path, listening: socket.socket) -> None:
@@ -83,8 +137,12 @@ def _tell_port(path: Path, listening: socket.socket) -> None:
     partial.replace(path)
 
 
+def _watch(pid: int) -> None:
+    """End when the process that started us is gone, however it ended."""
+    threading.Thread(target=_end_with, args=(pid,), daemon=True, name="parent").start()
+
+
 def _end_with(pid: int) -> None:
-    """For a process that a command started: end when that command is gone, however it ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -45,7 +45,7 @@ class Sandbox:
         command += ["--parent-pid", str(os.getpid())]
         if config is not None:
             command += ["--config", str(config)]
-        self._process = _spawn(command, os.environ, self._log)
+        self._process = spawn(command, os.environ, self._log)
         self.url = ""
 
     @property
@@ -67,7 +67,7 @@ class Sandbox:
 
     def stop(self) -> None:
         """End it."""
-        _end(self._process, seconds=5.0)
+        end(self._process, seconds=5.0)
         self._port_file.unlink(missing_ok=True)
 
 
@@ -150,7 +150,7 @@ class WorkerProcesses:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Its log goes to stderr, in JSON lines; what Celery itself says on stdout is none of them.
-        return _spawn([sys.executable, "-m", "worker"], self._environment, self.log, with_stdout=False)
+        return spawn([sys.executable, "-m", "worker"], self._environment, self.log, with_stdout=False)
 
 
 @contextlib.contextmanager
@@ -184,9 +184,10 @@ def last_lines(path: Path, count: int = _TAIL_LINES) -> str:
     return "\n".join(lines[-count:]) or "(empty)"
 
 
-def _spawn(
+def spawn(
     command: list[str], environment: Mapping[str, str], log: Path, *, with_stdout: bool = True
 ) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, what it says at the end of the log."""
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -198,7 +199,8 @@ def _spawn(
         )
 
 
-def _end(process: subprocess.Popen[bytes], *, seconds: float) -> None:
+def end(process: subprocess.Popen[bytes], *, seconds: float) -> None:
+    """SIGTERM, and SIGKILL for what is left after `seconds`."""
     if process.poll() is None:
         process.terminate()
         _wait(process, seconds)

@@ -77,7 +77,15 @@ def shortened(text: str, characters: int = 60) -> str:
     return text if len(text) <= characters else f"{text[: characters - 1].rstrip()}…"
 
 
-def parse_deadline(value: str | None, *, now: datetime) -> datetime | None:
+def parse_seconds(option: str, value: str) -> float:
+    """How long: `45s`, `90m`, `2h`, `7d`. Raises InvalidInput."""
+    number, unit = value[:-1], value[-1:]
+    if unit not in _UNITS or not (number.isascii() and number.isdigit()) or len(number) > 9:
+        raise InvalidInput([Problem(option, "is not a time", "Give how long: 45s, 90m, 2h, 7d", value=value)])
+    return float(int(number) * _UNITS[unit])
+
+
+def parse_deadline(value: str | None, *, now: datetime, option: str = "--deadline") -> datetime | None:
     """`2026-11-24T10:30`, or how long from now: `90m`, `2h`, `7d`. Raises InvalidInput, also for times past."""
     if value is None:
         return None
@@ -89,9 +97,9 @@ def parse_deadline(value: str | None, *, now: datetime) -> datetime | None:
         else:
             found = datetime.fromisoformat(value).astimezone()
     except (ValueError, OverflowError):
-        raise InvalidInput([Problem("--deadline", "is not a time", remedy, value=value)]) from None
+        raise InvalidInput([Problem(option, "is not a time", remedy, value=value)]) from None
     if found <= now:
-        raise InvalidInput([Problem("--deadline", "has passed", remedy, value=value)])
+        raise InvalidInput([Problem(option, "has passed", remedy, value=value)])
     return found
 
 

@@ -1,6 +1,13 @@
-"""The API as a process: it starts, answers, and ends in order."""
+"""The API as a process: it starts, answers, and ends in order; several share a port."""
 
-from tests.fixtures.api import LiveApi
+import os
+import signal
+import sys
+
+import psutil
+
+from tests.fixtures.api import LiveApi, start_api_process
+from tests.fixtures.system import System
 
 
 def test_it_lives_and_is_ready(api: LiveApi) -> None:
@@ -14,3 +21,33 @@ def test_a_process_of_its_own_ends_on_sigterm(api_process: LiveApi) -> None:
         assert client.get("/readyz").status_code == 200
     assert api_process.process is not None
     assert api_process.process.stop() == 0
+
+
+def test_processes_share_a_port_and_one_that_dies_is_replaced(system: System) -> None:
+    live = start_api_process(system, "--processes", "2")
+    assert live.process is not None
+    parent = psutil.Process(live.process.pid)
+
+    def serving() -> list[psutil.Process]:
+        alive = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
+
+    first = serving()
+    assert len(first) == 2
+    os.kill(first[0].pid, signal.SIGKILL)
+    system.wait_until(
+        "another took its place", lambda: len({p.pid for p in serving()} - {p.pid for p in first}) == 1, 30
+    )
+    with live.client(None) as client:
+        assert client.get("/readyz").status_code == 200
+    children = serving()
+    assert live.process.stop() == 0
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_port_that_is_taken_is_named(api: LiveApi) -> None:
+    port = api.origin.rpartition(":")[2]
+    second = api.system.start_process([sys.executable, "-m", "api", "--port", port])
+
+    assert second.process.wait(30) == 3
+    assert f"port {port}" in second.log.read_text()

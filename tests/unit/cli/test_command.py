@@ -50,10 +50,24 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "deployments": ("add", "list", "pause", "remove", "resume", "set", "show"),
         "routes": ("list", "remove", "set"),
         "jobs": ("cancel", "list", "reprioritise", "retry", "show"),
+        "keys": ("create", "list", "revoke", "rotate"),
         "prices": ("list", "set"),
         "projects": ("create", "list", "pause", "resume", "set"),
     }
-    single = {"costs", "demo", "doctor", "down", "estimate", "migrate", "run", "sandbox", "submit", "up", "worker"}
+    single = {
+        "api",
+        "costs",
+        "demo",
+        "doctor",
+        "down",
+        "estimate",
+        "migrate",
+        "run",
+        "sandbox",
+        "submit",
+        "up",
+        "worker",
+    }
     assert set(commands()) == single | {f"{group} {name}" for group, names in groups.items() for name in names}
 
 
