@@ -9,17 +9,32 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(work: Callable[[T], R], items: Iterable[T], *, threads: int) -> Iterator[R]:
-    """`map(work, items)` with at most twice `threads` results waiting. The first error ends it."""
+def ahead(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int,
+    weigh: Callable[[T], int] = lambda item: 0,
+    most: int = 0,
+) -> Iterator[R]:
+    """`map(work, items)` with at most twice `threads` results waiting. The first error ends it.
+
+    Results together heavier than `most` do not wait either, but for one that is so by itself.
+    """
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="ahead") as executor:
-        waiting: deque[Future[R]] = deque()
+        waiting: deque[tuple[Future[R], int]] = deque()
+        total = 0
         try:
             for item in items:
-                waiting.append(executor.submit(work, item))
-                if len(waiting) >= 2 * threads:
-                    yield waiting.popleft().result()
+                weight = weigh(item)
+                while waiting and (len(waiting) >= 2 * threads or total + weight > most):
+                    future, was = waiting.popleft()
+                    total -= was
+                    yield future.result()
+                waiting.append((executor.submit(work, item), weight))
+                total += weight
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[0].result()
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()

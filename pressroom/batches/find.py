@@ -18,7 +18,8 @@ _FIND = text(
     """
     SELECT id, state, input_name, total, succeeded, failed, cancelled, expired, est_cost_usd, cost_usd, at_risk_usd,
       created_at, finished_at
-    FROM batches WHERE project_id = :project_id AND fingerprint = :fingerprint ORDER BY created_at DESC, id DESC
+    FROM batches WHERE project_id = :project_id AND fingerprint = :fingerprint AND state NOT IN ('validating', 'failed')
+    ORDER BY created_at DESC, id DESC
     """
 )
 
@@ -54,6 +55,11 @@ def fingerprint(path: Path, prompt_options: PromptOptions, base_url: str) -> str
     """
     with open_input(path) as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
+    return fingerprint_of(content, prompt_options, base_url)
+
+
+def fingerprint_of(content: str, prompt_options: PromptOptions, base_url: str) -> str:
+    """The same for a file whose own sha256 is known."""
     parts = ["pressroom batch 1", content, base_url, asdict(prompt_options)]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

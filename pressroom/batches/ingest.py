@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 import orjson
@@ -14,7 +15,8 @@ from sqlalchemy import Connection, Engine, text
 from models import DEFAULT_PROJECT_ID, BudgetScope, PriorityClass
 from pressroom.batches.duplicates import duplicates_in_table
 from pressroom.batches.find import KnownBatch, find_batches, fingerprint
-from pressroom.batches.read_input import PromptOptions, kind_of, read_lines
+from pressroom.batches.input_line import InputLine
+from pressroom.batches.read_input import InputKind, PromptOptions, kind_of, read_lines
 from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
@@ -30,16 +32,31 @@ from pressroom.money.budgets import Ceiling
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
 from pressroom.operations.checks import metadata as metadata_problem
 
-__all__ = ["IngestOptions", "IngestedBatch", "KnownBatch", "find_batches", "fingerprint", "ingest"]
+__all__ = [
+    "BatchEntry",
+    "IngestOptions",
+    "IngestedBatch",
+    "Input",
+    "KnownBatch",
+    "find_batches",
+    "fingerprint",
+    "ingest",
+    "take_in",
+]
 
 _INSERT_BATCH = text(
     """
-    INSERT INTO batches (id, project_id, state, input_name, fingerprint, metadata, total, est_cost_usd)
-    VALUES (:id, :project_id, 'in_progress', :input_name, :fingerprint, CAST(:metadata AS jsonb), 0, 0)
+    INSERT INTO batches (id, project_id, state, input_name, fingerprint, metadata, total, est_cost_usd, deadline)
+    VALUES (:id, :project_id, 'in_progress', :input_name, :fingerprint, CAST(:metadata AS jsonb), 0, 0, :deadline)
     """
 )
 
-_COMPLETE_BATCH = text("UPDATE batches SET total = :total, est_cost_usd = :est_cost_usd WHERE id = :id")
+_COMPLETE_BATCH = text(
+    """
+    UPDATE batches SET total = :total, est_cost_usd = :est_cost_usd, endpoint = :endpoint, model = :model,
+      in_progress_at = now() WHERE id = :id
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +74,48 @@ class IngestOptions:
     """What the batch may cost at most; its jobs wait when that is used up."""
     limits: Mapping[str, PoolLimits] = field(default_factory=dict)
     """Limits by model that will be in force when the work begins: the review reckons with them."""
+    api_key_id: UUID | None = None
+    """Who submitted it, whose budget its jobs are under too."""
 
 
 Review = Callable[[Connection, InputEstimate], None]
 """Sees what a batch would cost before it is on the books, and may take its time. Whatever it raises undoes it all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Lines to take in, and what they are called in problems."""
+
+    name: str
+    kind: InputKind
+    lines: Iterator[InputLine]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a batch turned out to be. `endpoint` and `model` are None where there are several."""
+
+    total: int
+    est_cost_usd: Decimal
+    endpoint: str | None
+    model: str | None
+
+
+class BatchEntry(Protocol):
+    """How a batch's row comes on the books: made by whoever submits, or there before its lines are read."""
+
+    @property
+    def id(self) -> UUID:
+        """The batch's."""
+        ...
+
+    def begin(self, conn: Connection) -> None:
+        """Called first in the transaction that stores the jobs."""
+        ...
+
+    def complete(self, conn: Connection, figures: Figures) -> None:
+        """Called last, before the jobs can be seen. What it raises undoes it all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,41 +142,59 @@ def ingest(
 ) -> IngestedBatch:
     """Store the file's jobs as one batch, in one transaction and in flat memory.
 
-    The first `CHUNK` lines are checked before the database is written to; a bad line after that rolls everything
-    back, and the rest of the file is still checked. `fingerprint` saves computing it when the caller already has;
-    `today` is the day of the prices (UTC). Raises InvalidInput with at most `max_problems` problems, NotFound for an
-    unknown project.
+    `fingerprint` saves computing it when the caller already has; the rest is as of `take_in`.
     """
     prompts = prompt_options if prompt_options is not None else PromptOptions()
+    _refuse_metadata(options)
+    mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
+    return take_in(
+        engine,
+        Input(path.name, kind_of(path), read_lines(path, prompts)),
+        _NewRow(new_id(), _storable(path.name), mark, options),
+        options=options,
+        max_problems=max_problems,
+        today=today,
+        review=review,
+    )
+
+
+_fingerprint = fingerprint
+
+
+def take_in(
+    engine: Engine,
+    given: Input,
+    entry: BatchEntry,
+    *,
+    options: IngestOptions,
+    max_problems: int = 20,
+    today: date | None = None,
+    review: Review | None = None,
+) -> IngestedBatch:
+    """Store the jobs of the lines as the batch of `entry`, in one transaction and in flat memory.
+
+    The first `CHUNK` lines are checked before the database is written to; a bad line after that rolls everything
+    back, and the rest is still checked. `today` is the day of the prices (UTC). Raises InvalidInput with at most
+    `max_problems` problems, NotFound for an unknown project.
+    """
     prices, served_by, most = _prepare(engine, options)
     day = today or datetime.now(UTC).date()
     checker = RequestChecker(prices, catalog(), options.base_url, day, served_by=served_by, ceiling=most)
-    sieve = Sieve(checker, kind_of(path), max_problems=max(1, max_problems), deadline=options.deadline)
-    lines = read_lines(path, prompts)
-    mark = fingerprint if fingerprint is not None else _fingerprint(path, prompts, options.base_url)
-    batch_id, expected_usd = new_id(), Decimal(0)
+    sieve = Sieve(checker, given.kind, max_problems=max(1, max_problems), deadline=options.deadline)
+    expected_usd = Decimal(0)
     try:
-        jobs = sieve.accept(lines)
+        jobs = sieve.accept(given.lines)
         head = list(islice(jobs, CHUNK))
         if not head:
-            raise InvalidInput([_nothing_in_it()], source=path.name)
+            raise InvalidInput([_nothing_in_it()], source=given.name)
         with engine.begin() as conn:
-            row = {
-                "id": batch_id,
-                "project_id": options.project_id,
-                "input_name": _storable(path.name),
-                "fingerprint": mark,
-            }
-            conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
-            if options.budget_usd is not None:
-                set_budget(conn, BudgetKey(BudgetScope.BATCH, batch_id), options.budget_usd)
+            entry.begin(conn)
 
             def complete(inserted: Inserted) -> None:
                 nonlocal expected_usd
                 if sieve.unseen_ids:
-                    sieve.refuse_all(*duplicates_in_table(conn, batch_id, limit=max(1, max_problems)))
-                figures = {"total": inserted.total, "est_cost_usd": inserted.est_cost_usd}
-                conn.execute(_COMPLETE_BATCH, figures | {"id": batch_id})
+                    sieve.refuse_all(*duplicates_in_table(conn, entry.id, limit=max(1, max_problems)))
+                entry.complete(conn, _figures(inserted, sieve))
                 routed = (options.project_id, sieve.models)
                 basis = load_basis(conn, options.base_url, day, prices, routed=routed, limits=options.limits)
                 found = estimate(sieve.tally, basis)
@@ -129,30 +202,67 @@ def ingest(
                 if review is not None:
                     review(conn, found)
 
-            inserted = _insert(conn, chain(head, jobs), engine, (batch_id, options), complete=complete)
+            inserted = _insert(conn, chain(head, jobs), engine, (entry.id, options), complete=complete)
     except Refused:
-        sieve.check_rest(lines)
-        raise InvalidInput(sieve.problems, source=path.name, more=sieve.more) from None
-    return IngestedBatch(batch_id, inserted.total, inserted.est_cost_usd, expected_usd, dict(sieve.models))
+        sieve.check_rest(given.lines)
+        raise InvalidInput(sieve.problems, source=given.name, more=sieve.more) from None
+    return IngestedBatch(entry.id, inserted.total, inserted.est_cost_usd, expected_usd, dict(sieve.models))
 
 
-_fingerprint = fingerprint
+@dataclass(frozen=True, slots=True)
+class _NewRow:
+    """A batch that comes on the books with its jobs."""
+
+    id: UUID
+    input_name: str
+    fingerprint: str
+    options: IngestOptions
+
+    def begin(self, conn: Connection) -> None:
+        options = self.options
+        row = {
+            "id": self.id,
+            "project_id": options.project_id,
+            "input_name": self.input_name,
+            "fingerprint": self.fingerprint,
+            "deadline": options.deadline,
+        }
+        conn.execute(_INSERT_BATCH, row | {"metadata": orjson.dumps(dict(options.metadata)).decode()})
+        if options.budget_usd is not None:
+            set_budget(conn, BudgetKey(BudgetScope.BATCH, self.id), options.budget_usd)
+
+    def complete(self, conn: Connection, figures: Figures) -> None:
+        row = {"total": figures.total, "est_cost_usd": figures.est_cost_usd, "id": self.id}
+        conn.execute(_COMPLETE_BATCH, row | {"endpoint": figures.endpoint, "model": figures.model})
+
+
+def _figures(inserted: Inserted, sieve: Sieve) -> Figures:
+    endpoints, names = {group.url for group in sieve.tally.groups}, list(sieve.models)
+    return Figures(
+        inserted.total,
+        inserted.est_cost_usd,
+        endpoints.pop() if len(endpoints) == 1 else None,
+        names[0] if len(names) == 1 else None,
+    )
+
+
+def _refuse_metadata(options: IngestOptions) -> None:
+    problem = metadata_problem("metadata", dict(options.metadata))
+    if problem is not None:
+        raise InvalidInput([problem])
 
 
 def _prepare(engine: Engine, options: IngestOptions) -> tuple[PriceBook, dict[str, list[str]], Ceiling | None]:
     """The prices, the endpoints of models with a route, and what a job may cost to be able to start at all.
 
-    Raises NotFound for an unknown project, InvalidInput for metadata that cannot be kept.
+    Raises NotFound for an unknown project.
     """
-    problem = metadata_problem("metadata", dict(options.metadata))
-    if problem is not None:
-        raise InvalidInput([problem])
     with engine.begin() as conn:
         known = conn.execute(text("SELECT 1 FROM projects WHERE id = :id"), {"id": options.project_id}).scalar()
         if known is None:
             raise NotFound(f"there is no project {options.project_id}")
         sync_catalog_prices(conn)
-        most = ceiling(conn, options.project_id, batch_usd=options.budget_usd)
+        most = ceiling(conn, options.project_id, api_key_id=options.api_key_id, batch_usd=options.budget_usd)
         return load_price_book(conn), routed_endpoints(conn, options.project_id), most
 
 
@@ -173,6 +283,7 @@ def _insert(
         priority_class=options.priority_class,
         batch_id=batch_id,
         max_attempts=options.max_attempts,
+        api_key_id=options.api_key_id,
     )
     if options.priority:
         jobs = (job._replace(priority=options.priority) for job in jobs)

@@ -35,12 +35,20 @@ def open_input(path: Path) -> BufferedReader:
         reason = f"cannot be read: {error.strerror or error}"
         problem = Problem("file", reason, "Name a file that is there and that you may read", value=str(path))
         raise InvalidInput([problem], source=path.name) from error
+    try:
+        refuse_foreign(file, path.name)
+    except InvalidInput:
+        file.close()
+        raise
+    return file
+
+
+def refuse_foreign(file: BufferedReader, name: str) -> None:
+    """Raises InvalidInput for what is certainly not text in UTF-8; reads nothing away."""
     start = file.peek(4)[:4]
     for magic, reason, remedy in _FOREIGN:
         if start.startswith(magic):
-            file.close()
-            raise InvalidInput([Problem("file", reason, remedy)], source=path.name)
-    return file
+            raise InvalidInput([Problem("file", reason, remedy)], source=name)
 
 
 def physical_lines(file: BinaryIO, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[PhysicalLine]:

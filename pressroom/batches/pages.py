@@ -4,17 +4,19 @@ A cursor would hold one snapshot for as long as pictures are fetched, which keep
 timeout. Paged, each line is seen once, as it is when its turn comes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine, Row, text
 
-from models import ArtifactKind
+from models import ArtifactKind, JobState
 from pressroom.errors import NotFound
 
 PAGE = 500
+_PAGE_CHARACTERS = 4_000_000
+"""About what a page's answers may take together; after a page of long ones the next has fewer."""
 
 _BATCH = text(
     """
@@ -34,6 +36,7 @@ _JOBS = text(
     JOIN job_requests q ON q.job_id = j.id
     LEFT JOIN job_results r ON r.job_id = j.id
     WHERE j.batch_id = :batch AND j.line_no > :after AND j.superseded_by IS NULL
+      AND (CAST(:states AS job_state[]) IS NULL OR j.state = ANY(CAST(:states AS job_state[])))
     ORDER BY j.line_no LIMIT :page
     """
 )
@@ -98,12 +101,18 @@ def batch_facts(engine: Engine, batch_id: UUID) -> BatchFacts:
     return BatchFacts(**row)
 
 
-def job_pages(engine: Engine, batch_id: UUID) -> Iterator[tuple[Sequence[JobRow], Mapping[UUID, list[ArtifactRow]]]]:
-    """Jobs with their results, without superseded ones; and the pictures of each page by job, in order."""
-    after = -1
+def job_pages(
+    engine: Engine, batch_id: UUID, states: Collection[JobState] = ()
+) -> Iterator[tuple[Sequence[JobRow], Mapping[UUID, list[ArtifactRow]]]]:
+    """Jobs with their results, without superseded ones; and the pictures of each page by job, in order.
+
+    Only those in `states`, where any are given.
+    """
+    after, page = -1, PAGE
+    wanted = [state.value for state in states] or None
     while True:
         with engine.connect() as conn:
-            jobs = conn.execute(_JOBS, {"batch": batch_id, "after": after, "page": PAGE}).all()
+            jobs = conn.execute(_JOBS, {"batch": batch_id, "after": after, "page": page, "states": wanted}).all()
             pictures: dict[UUID, list[ArtifactRow]] = {}
             with_pictures = [job.id for job in jobs if job.request is not None]
             if with_pictures:
@@ -113,6 +122,8 @@ def job_pages(engine: Engine, batch_id: UUID) -> Iterator[tuple[Sequence[JobRow]
             return
         yield jobs, pictures
         after = jobs[-1].line_no
+        mean = 1 + sum(len(job.body or "") for job in jobs) // len(jobs)
+        page = max(1, min(PAGE, _PAGE_CHARACTERS // mean))
 
 
 def pictures_of(engine: Engine, batch_id: UUID, kind: ArtifactKind = ArtifactKind.IMAGE) -> Iterator[ArtifactRow]:

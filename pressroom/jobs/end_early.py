@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from models import JobState
 from pressroom.events.outbox import record_batches, record_ended_early, record_jobs
 from pressroom.jobs.books import Books
+from pressroom.jobs.dependencies import release_missed
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import release_held
 from pressroom.jobs.lease import close_in_leases
@@ -58,7 +59,16 @@ _EXPIRE_LIMIT = 2000
 
 _MARK_BATCH = text(
     """
-    UPDATE batches SET state = 'cancelling' WHERE id = :id AND project_id = :project_id AND state = 'in_progress'
+    UPDATE batches SET state = 'cancelling', cancelling_at = now(), clerk_until = NULL
+    WHERE id = :id AND project_id = :project_id AND state = 'in_progress'
+    """
+)
+
+# One that nobody has taken in yet. Whoever is at it finds it taken away.
+_END_UNREAD = text(
+    """
+    UPDATE batches SET state = 'cancelled', cancelling_at = now(), finished_at = now(), finalized_at = now()
+    WHERE id = :id AND project_id = :project_id AND state = 'validating'
     """
 )
 
@@ -85,21 +95,39 @@ def cancel_batch(engine: Engine, project_id: UUID, batch_id: UUID) -> Cancelled:
     The batch is marked in a transaction of its own: held while jobs are waited for, its row would stop settlement. From
     then on nothing of it is leased.
     """
-    which = Selection(project_id=project_id, batch_id=batch_id)
+    begin_cancel(engine, project_id, batch_id)
+    return finish_cancel(engine, project_id, batch_id)
+
+
+def begin_cancel(engine: Engine, project_id: UUID, batch_id: UUID) -> bool:
+    """Start no more of the batch, from this moment on: quick, however large it is. False if there was nothing to stop.
+
+    Its jobs are ended by `finish_cancel`, which a worker does where nobody else does (`pressroom/batches/clerk.py`).
+    """
+    which = {"id": batch_id, "project_id": project_id}
     with engine.begin() as conn:
-        marked = conn.execute(_MARK_BATCH, {"id": batch_id, "project_id": project_id}).rowcount
-        flows = flows_of(conn, project_id, batch_id=batch_id)
-        refresh_paused(conn, flows)
+        unread = conn.execute(_END_UNREAD, which).rowcount
+        marked = conn.execute(_MARK_BATCH, which).rowcount if not unread else 1
+        refresh_paused(conn, flows_of(conn, project_id, batch_id=batch_id))
         record_batches(conn, [batch_id] if marked else [])
+    return bool(marked)
+
+
+def finish_cancel(engine: Engine, project_id: UUID, batch_id: UUID) -> Cancelled:
+    """End the jobs of a batch of which nothing more starts."""
+    with engine.connect() as conn:
+        flows = flows_of(conn, project_id, batch_id=batch_id)
     wait_for_dispatch(engine, flows)
-    return _cancel_stopped(engine, which)
+    return _cancel_stopped(engine, Selection(project_id=project_id, batch_id=batch_id))
 
 
 def cancel_selected(engine: Engine, which: Selection) -> Cancelled:
     """As `cancel`, in transactions of its own. Of whole projects, batches and models nothing more starts meanwhile."""
     if not replace(which, states=()).is_of_flows:
         with engine.begin() as conn:
-            return cancel(conn, which)
+            done = cancel(conn, which)
+        release_missed(engine)
+        return done
     with engine.connect() as conn:
         flows = flows_of(conn, which.project_id, batch_id=which.batch_id, model=which.model)
     with stopped(engine, flows):
@@ -115,6 +143,7 @@ def _cancel_stopped(engine: Engine, which: Selection) -> Cancelled:
             first = cancel(conn, replace(which, states=out))
     with engine.begin() as conn:
         rest = cancel(conn, which)
+    release_missed(engine)
     return Cancelled(first.cancelled + rest.cancelled, first.asked + rest.asked)
 
 

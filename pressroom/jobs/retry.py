@@ -44,7 +44,8 @@ _OVERDUE = """
 _REOPEN = text(
     """
     UPDATE batches b SET failed = b.failed - t.failed, cancelled = b.cancelled - t.cancelled,
-      expired = b.expired - t.expired, state = 'in_progress', finished_at = NULL
+      expired = b.expired - t.expired, state = 'in_progress', finished_at = NULL,
+      finalized_at = NULL, cancelling_at = NULL
     FROM unnest(CAST(:ids AS uuid[]), CAST(:failed AS int[]), CAST(:cancelled AS int[]), CAST(:expired AS int[]))
       AS t (id, failed, cancelled, expired)
     WHERE b.id = t.id

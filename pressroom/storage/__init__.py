@@ -7,6 +7,7 @@ from pressroom.storage.errors import (
     StorageRefused,
     StorageUnavailable,
 )
+from pressroom.storage.parts import PartUpload
 from pressroom.storage.store import ObjectInfo, ObjectStore
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ObjectNotFound",
     "ObjectStore",
     "ObjectTooLarge",
+    "PartUpload",
     "StorageError",
     "StorageRefused",
     "StorageUnavailable",

@@ -6,14 +6,15 @@ must check; reads recompute the SHA-256. Damage is an error here, never a wrong 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ from pressroom.storage.errors import (
     StorageRefused,
     StorageUnavailable,
 )
+from pressroom.storage.parts import PartUpload, RangeReader, md5_of
 from pressroom.storage.translate import translated
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ class ObjectStore:
                 Key=key,
                 Body=data,
                 ContentType=content_type,
-                ContentMD5=_md5(data),
+                ContentMD5=md5_of(data),
                 Metadata={**(metadata or {}), _SHA256: digest},
             )
         return answer["ETag"].strip('"')
@@ -162,6 +164,25 @@ class ObjectStore:
                 digest.update(chunk)
                 yield chunk
         self._check_content(key, digest.hexdigest(), expected=answer["Metadata"].get(_SHA256))
+
+    def open_upload(self, key: str, *, content_type: str = "application/octet-stream") -> PartUpload:
+        """An object of unknown size, written as its bytes come, in the memory of one part. Connects when it is full."""
+        return PartUpload(self._client, self.bucket, key, content_type=content_type)
+
+    def get_range(self, key: str, first: int, last: int) -> bytes:
+        """The bytes from `first` to `last`, both included. StorageUnavailable when the object has fewer."""
+        with translated("read", bucket=self.bucket, key=key):
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}")
+            with contextlib.closing(answer["Body"]) as body:
+                data = body.read()
+        if len(data) != last - first + 1:
+            message = f"s3://{self.bucket}/{key} gave {len(data)} bytes of the {last - first + 1} asked for"
+            raise StorageUnavailable(message, bucket=self.bucket, key=key, code="ContentMismatch")
+        return data
+
+    def open_read(self, key: str, size_bytes: int) -> io.BufferedReader:
+        """The object as a file to read, in flat memory, however slowly. ObjectNotFound at the first read."""
+        return io.BufferedReader(RangeReader(partial(self.get_range, key), size_bytes), CHUNK_BYTES)
 
     def download_file(self, key: str, path: Path) -> None:
         """Write the object to `path`, which appears only when complete and checked."""
@@ -247,7 +268,7 @@ class ObjectStore:
                         UploadId=upload,
                         PartNumber=number,
                         Body=data,
-                        ContentMD5=_md5(data),
+                        ContentMD5=md5_of(data),
                     )
                     done.append({"PartNumber": number, "ETag": answer["ETag"]})
                 finished = self._client.complete_multipart_upload(
@@ -299,7 +320,3 @@ def _info(key: str, answer: HeadObjectOutputTypeDef) -> ObjectInfo:
         sha256=metadata.pop(_SHA256, None),
         metadata=metadata,
     )
-
-
-def _md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -1,0 +1,1 @@
+"""Files that clients hand in and that batches leave: in the store, with a row each."""
