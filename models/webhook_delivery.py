@@ -17,7 +17,7 @@ class WebhookDelivery(Base):
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
-        Index("ix_webhook_deliveries_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index("ix_webhook_deliveries_due", "endpoint_id", "next_at", postgresql_where=text("next_at IS NOT NULL")),
         Index("ix_webhook_deliveries_event_id", "event_id"),
         {"postgresql_with": {"fillfactor": "80"}},
     )

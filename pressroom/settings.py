@@ -4,10 +4,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pressroom.errors import ProviderUnavailable
+from pressroom.net.addresses import Network, parse_networks
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 SANDBOX = "sandbox:"
@@ -110,6 +111,22 @@ class Settings(BaseSettings):
     """Origins whose pages may call the API from a browser, separated by spaces; none as shipped."""
     api_drain_seconds: Seconds = 20.0
     """How long the API, told to stop, waits for the requests that it is answering."""
+    api_longest_wait_seconds: Seconds = 600.0
+    """How long a synchronous call is held open for its job; then it is answered 202, with the job's address."""
+    max_batch_lines: int = Field(default=1_000_000, ge=1)
+    """Most lines of a file that a batch is made of by the API."""
+    event_keep_seconds: Seconds = 604_800.0
+    """How long events are kept: a stream can be taken up again, and a webhook's events sent again, for so long."""
+    event_streams_max: int = Field(default=1000, ge=1)
+    """Streams of events that one API process holds open."""
+    webhook_allow_private: str = ""
+    """Networks of your own, as `10.1.0.0/16,192.168.1.7`, that webhooks may go to, by plain http and any port too."""
+    webhook_ports: str = "443,8443"
+    """Ports that webhooks may go to on the internet."""
+    webhook_timeout_seconds: Annotated[float, Field(gt=0, le=15)] = 10.0
+    """Longest time for one delivery, from looking up the name to the answer."""
+    webhook_disable_after_seconds: Seconds = 259_200.0
+    """An endpoint whose every delivery has failed for so long is disabled, with an alert."""
     confirm_above_usd: Decimal = Field(default=Decimal(10), ge=0)
     """An input that may cost more than this is asked about before it is submitted; scripts give `--yes`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -124,6 +141,26 @@ class Settings(BaseSettings):
                 "their leases"
             )
         return self
+
+    @field_validator("webhook_allow_private", "webhook_ports")
+    @classmethod
+    def _lists_can_be_read(cls, given: str, info: ValidationInfo) -> str:
+        if info.field_name == "webhook_ports":
+            if not all(part.isdigit() and 0 < int(part) < 65536 for part in _parts(given)):
+                raise ValueError("must be ports from 1 to 65535, separated by commas")
+        else:
+            parse_networks(_parts(given))
+        return given
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """`webhook_allow_private` as networks."""
+        return parse_networks(_parts(self.webhook_allow_private))
+
+    @property
+    def webhook_port_numbers(self) -> frozenset[int]:
+        """`webhook_ports` as numbers."""
+        return frozenset(int(part) for part in _parts(self.webhook_ports))
 
     @property
     def uses_sandbox(self) -> bool:
@@ -145,3 +182,7 @@ class Settings(BaseSettings):
                 "PRESSROOM_SANDBOX_URL (`pressroom up` and `pressroom run` do it by themselves)"
             )
         return self.sandbox_url.rstrip("/")
+
+
+def _parts(given: str) -> list[str]:
+    return given.replace(",", " ").split()

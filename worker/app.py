@@ -1,7 +1,8 @@
-"""The Celery app: one task, and the signals that begin and end the process's life."""
+"""The Celery app: its tasks, and the signals that begin and end the process's life."""
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pressroom.errors import PressroomError
-from pressroom.jobs.publish import RUN_LEASE, celery_settings
+from pressroom.jobs.publish import DELIVER, RUN_LEASE, celery_settings
 from pressroom.logs import configure_logging
 from worker.assembly import Servers
 from worker.life import WorkerLife
@@ -45,10 +46,7 @@ def make_app(servers: Servers) -> Celery:
     app.conf.update(celery_settings(servers.redis_url, settings.redis_prefix))
     lives: list[WorkerLife] = []
 
-    @app.task(name=RUN_LEASE)  # type: ignore[untyped-decorator]
-    def run_lease(lease_id: str) -> None:
-        for life in lives:
-            life.run_lease(UUID(lease_id))
+    _add_tasks(app, lives)
 
     def configure(**_: object) -> None:
         configure_logging(settings.log_level, sandbox=settings.uses_sandbox)
@@ -77,3 +75,17 @@ def make_app(servers: Servers) -> Celery:
     worker_shutting_down.connect(begin_end, weak=False)
     worker_shutdown.connect(end, weak=False)
     return app
+
+
+def _add_tasks(app: Celery, lives: Sequence[WorkerLife]) -> None:
+    """What messages ask for, of the life that the process has once it has begun."""
+
+    @app.task(name=RUN_LEASE)  # type: ignore[untyped-decorator]
+    def run_lease(lease_id: str) -> None:
+        for life in lives:
+            life.run_lease(UUID(lease_id))
+
+    @app.task(name=DELIVER)  # type: ignore[untyped-decorator]
+    def deliver_webhooks() -> None:
+        for life in lives:
+            life.deliver_webhooks()

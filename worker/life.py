@@ -21,6 +21,7 @@ from worker.dispatching import Dispatching
 from worker.heartbeat import Heartbeat
 from worker.loop import EngineThread
 from worker.repeating import Repeating
+from worker.webhooks import DeliveryThread
 
 _STOP_MARGIN_SECONDS = 5.0
 _TAKE_UP_SECONDS = 2.0
@@ -60,11 +61,13 @@ class WorkerLife:
         self._finishing = Repeating(
             "parked", lambda: servers.parked.take_up(servers.store, servers.database), _TAKE_UP_SECONDS
         )
+        self._delivering = DeliveryThread(servers)
         self._end_begun, self._has_ended = threading.Event(), threading.Event()
         threading.Thread(target=self._watch_end, name="end", daemon=True).start()
         self._beating.start()
         self._dispatching.start()
         self._finishing.start()
+        self._delivering.start()
         _log.info("worker.started", extra={"worker_id": str(worker_id), "pid": os.getpid()})
 
     def run_lease(self, lease_id: UUID) -> None:
@@ -85,6 +88,10 @@ class WorkerLife:
             wait([left], self._servers.settings.dispatch_ahead_seconds)
             if self._ending or not self._engine.full:
                 return
+
+    def deliver_webhooks(self) -> None:
+        """Look for webhooks that are due at once. Returns before they are delivered."""
+        self._delivering.poke()
 
     def _take_urgent(self, lease_id: UUID) -> None:
         """Not through Celery, whose threads may all be waiting for the starts of other leases."""
@@ -123,6 +130,7 @@ class WorkerLife:
         self._end_begun.set()
         self._dispatching.stop()
         self._finishing.stop()
+        self._delivering.stop()
         self._engine_thread.drain(self._servers.settings.drain_seconds)
 
     def end(self) -> bool:
@@ -131,6 +139,7 @@ class WorkerLife:
         finished = self._engine_thread.join(2 * self._servers.settings.drain_seconds + _STOP_MARGIN_SECONDS)
         self._dispatching.stop(_STOP_MARGIN_SECONDS)
         self._finishing.stop(_STOP_MARGIN_SECONDS)
+        self._delivering.stop(_STOP_MARGIN_SECONDS)
         self._beating.stop(_STOP_MARGIN_SECONDS)
         worker_id = self._heartbeat.worker_id
         try:

@@ -92,7 +92,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["next_at"],
+        ["endpoint_id", "next_at"],
         postgresql_where=sa.text("next_at IS NOT NULL"),
     )
     op.create_index("ix_webhook_deliveries_event_id", "webhook_deliveries", ["event_id"])

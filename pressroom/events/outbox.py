@@ -15,6 +15,9 @@ from sqlalchemy import Connection, text
 BATCH_EVENTS_KEY = "pressroom_events"
 """A batch whose metadata has this key with the value `jobs` gets an event for every one of its jobs."""
 
+TEST_TYPE = "webhook.test"
+"""Goes only to the endpoint that it was made for."""
+
 OPEN_TO_ALL = ("deployment.started", "deployment.stopped")
 """Types without a project that every project may hear of; others without one are the installation's alone."""
 
@@ -30,7 +33,7 @@ _FAN_OUT = f"""
     SELECT w.id, e.id FROM written e JOIN webhook_endpoints w ON w.disabled_at IS NULL
       AND (w.project_id IS NULL OR w.project_id = e.project_id
         OR (e.project_id IS NULL AND e.type IN ({", ".join(f"'{name}'" for name in OPEN_TO_ALL)})))
-      AND (w.batch_jobs OR e.batch_id IS NULL OR e.job_id IS NULL)
+      AND (w.batch_jobs OR e.batch_id IS NULL OR e.job_id IS NULL) AND e.type <> '{TEST_TYPE}'
       AND EXISTS (SELECT 1 FROM unnest(w.events) AS p WHERE e.type LIKE replace(replace(p, '_', '\\_'), '*', '%'))
 """  # noqa: S608  (from the names above)
 

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError as KombuOperationalError
 from redis.exceptions import RedisError
 
 RUN_LEASE = "lease.run"
+DELIVER = "webhooks.deliver"
 QUEUE = "leases"
 
 _log = logging.getLogger("pressroom.publish")
@@ -74,6 +75,15 @@ class CeleryPublisher:
         except (KombuOperationalError, RedisError, OSError) as error:
             _log.warning("lease.publish_failed", extra={"sent": sent, "of": len(leases), "error": str(error)})
         return sent
+
+    def hint_deliveries(self) -> bool:
+        """Tell a worker that webhooks are due, which all find out within a second. False: no broker took it."""
+        try:
+            self._app.send_task(DELIVER, queue=QUEUE, retry=False)
+        except (KombuOperationalError, RedisError, OSError) as error:
+            _log.warning("webhooks.hint_failed", extra={"error": str(error)})
+            return False
+        return True
 
     def close(self) -> None:
         """Give the broker connections back."""
