@@ -12,7 +12,8 @@ from models import AttemptOutcome
 from pressroom.events.outbox import WANTS_JOBS, record_batches
 from pressroom.jobs.outcome import Outcome
 
-# The batch ends in the transaction that ends its last job.
+# The batch ends in the transaction that ends its last job. One with files of results is over when they are written:
+# that is told then (`pressroom/batches/finalize.py`).
 _BATCHES = text(
     f"""
     UPDATE batches b SET succeeded = b.succeeded + t.succeeded, failed = b.failed + t.failed,
@@ -27,7 +28,7 @@ _BATCHES = text(
       CAST(:expired AS int[]), CAST(:cost_usd AS numeric[]), CAST(:at_risk_usd AS numeric[]))
       AS t (id, succeeded, failed, cancelled, expired, cost_usd, at_risk_usd)) t
     WHERE b.id = t.id
-    RETURNING b.id, old.state <> new.state AS moved, {WANTS_JOBS} AS wants_jobs
+    RETURNING b.id, old.state <> new.state AND new.input_file_id IS NULL AS moved, {WANTS_JOBS} AS wants_jobs
     """  # noqa: S608  (a constant)
 )
 
