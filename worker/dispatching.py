@@ -8,8 +8,10 @@ from sqlalchemy import text
 
 from pressroom.jobs.breaker import BreakerPolicy, Breakers
 from pressroom.jobs.deadlines import mark_late
+from pressroom.jobs.dependencies import release_missed
 from pressroom.jobs.dispatch import DispatchPolicy, dispatch, unclaimed_urgent
 from pressroom.jobs.engine import EngineParts
+from pressroom.jobs.idempotency import purge
 from pressroom.jobs.recover import sweep
 from pressroom.jobs.regroup import fetch_left_behind
 from pressroom.jobs.reroute import reroute
@@ -89,6 +91,9 @@ class Dispatching:
             mark_missed(conn)
         with self._servers.database.begin() as conn:
             fetch_left_behind(conn)
+        with self._servers.database.begin() as conn:
+            purge(conn)
+        release_missed(self._servers.database)
 
     def _store_learned(self) -> None:
         """What the limiter learned of limits, and this process of tokens; and take up prices that people set."""

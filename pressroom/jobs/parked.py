@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Engine, text
 
 from pressroom.ids import new_id
+from pressroom.jobs.dependencies import release
 from pressroom.jobs.outcome import Outcome, StoredObject
 from pressroom.jobs.settle import settle
 from pressroom.storage import ObjectStore, StorageError
@@ -107,7 +108,8 @@ class ParkedAnswers:
             _log.warning("parked.store_unavailable", extra={"job_id": str(outcome.job_id), "error": str(error)})
             return 0
         with database.begin() as conn:
-            settle(conn, [outcome])
+            settled = settle(conn, [outcome])
+        release(database, settled.dependants)
         _log.info("parked.finished", extra={"job_id": str(outcome.job_id)})
         shutil.rmtree(folder, ignore_errors=True)
         return 1

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from pressroom.events.outbox import record_jobs
 from pressroom.jobs.books import Books
 from pressroom.jobs.budget_news import tell_exhausted
+from pressroom.jobs.dependencies import release_missed
 from pressroom.jobs.end_early import expire
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import post_overdue, release_held
@@ -154,7 +155,9 @@ def sweep(
     with engine.begin() as conn:
         stage(conn)
     with engine.begin() as conn:
-        expire(conn)
+        expired = expire(conn)
+    if taken or expired:
+        release_missed(engine)
     with engine.begin() as conn:
         post_overdue(conn, after_seconds=uncertain_seconds)
         wake_all(conn)

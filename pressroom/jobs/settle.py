@@ -7,14 +7,16 @@ arrives after its lease was taken back, adds nothing twice. A late answer still 
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection, Row, text
 
 from pressroom.events.outbox import record_jobs
+from pressroom.jobs.array import array
 from pressroom.jobs.books import Books
+from pressroom.jobs.dependencies import WHO_NEEDS
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import Known, resolve_holds
 from pressroom.jobs.lease import close_in_leases
@@ -79,13 +81,16 @@ _LATE_COST = text(
     """
 )
 
+# And who needs the jobs that ended: after they were locked, and without a round trip of its own.
 _RESULTS = text(
-    """
-    INSERT INTO job_results (job_id, status_code, request_id, body, error)
-    SELECT * FROM json_to_recordset(CAST(:rows AS json))
-      AS t (job_id uuid, status_code int, request_id text, body json, error json)
-    ON CONFLICT (job_id) DO NOTHING
-    """
+    f"""
+    WITH added AS (
+      INSERT INTO job_results (job_id, status_code, request_id, body, error)
+      SELECT * FROM json_to_recordset(CAST(:rows AS json))
+        AS t (job_id uuid, status_code int, request_id text, body json, error json)
+      ON CONFLICT (job_id) DO NOTHING
+    ) {WHO_NEEDS}
+    """  # noqa: S608  (a constant)
 )
 
 _ARTIFACTS = text(
@@ -106,8 +111,15 @@ _ARTIFACTS = text(
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
-    """Settle `outcomes` in the caller's transaction. Returns the jobs that ended or went back because of them.
+class Settled(NamedTuple):
+    """What a settlement did: the jobs that ended or went back, and the blocked ones to `release` after the commit."""
+
+    jobs: set[UUID]
+    dependants: Sequence[UUID]
+
+
+def settle(conn: Connection, outcomes: Sequence[Outcome]) -> Settled:
+    """Settle `outcomes` in the caller's transaction.
 
     The order of locks is jobs, attempts, leases, batches, costs, budget windows, flows, each in id order.
     """
@@ -116,7 +128,7 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     jobs = {row.attempt_id: row for row in _update_jobs(conn, ordered)}
     current = [(o, jobs[o.attempt_id]) for o in ordered if o.attempt_id in jobs]
     booked = _update_attempts(conn, ordered)
-    _insert_results(conn, [o for o, row in current if row.state != "queued"])
+    dependants = _insert_results(conn, [o for o, row in current if row.state != "queued"])
     _insert_artifacts(conn, [o for o, _ in current if o.stored])
     late = _book_late_costs(conn, [o for o in ordered if o.attempt_id not in jobs and o.attempt_id in booked])
     closed: dict[UUID, int] = {}
@@ -143,7 +155,7 @@ def settle(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     wake(conn, moved.waited_for, eager=False)
     record_jobs(conn, [row.id for row in jobs.values() if row.state != "queued" and books.tells_of(row.batch_id)])
     books.tell(conn)
-    return {row.id for row in jobs.values()}
+    return Settled({row.id for row in jobs.values()}, dependants)
 
 
 def _charge_flow(flows: dict[int, FlowChange], row: Row[Any], outcome: Outcome) -> None:
@@ -204,7 +216,8 @@ def _book_late_costs(conn: Connection, outcomes: Sequence[Outcome]) -> dict[UUID
     return {row.id: row.batch_id for row in rows}
 
 
-def _insert_results(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+def _insert_results(conn: Connection, outcomes: Sequence[Outcome]) -> Sequence[UUID]:
+    """Returns the blocked jobs that need those that ended."""
     rows = [
         {
             "job_id": o.job_id,
@@ -215,8 +228,10 @@ def _insert_results(conn: Connection, outcomes: Sequence[Outcome]) -> None:
         }
         for o in outcomes
     ]
-    if rows:
-        conn.execute(_RESULTS, {"rows": _json(rows)})
+    if not rows:
+        return ()
+    ended = array(o.job_id for o in outcomes)
+    return conn.execute(_RESULTS, {"rows": _json(rows), "ended": ended}).scalars().all()
 
 
 def _insert_artifacts(conn: Connection, outcomes: Sequence[Outcome]) -> None:

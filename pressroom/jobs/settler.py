@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
+from pressroom.jobs.dependencies import release
 from pressroom.jobs.outcome import Next, Outcome
 from pressroom.jobs.settle import settle
 
@@ -122,8 +123,10 @@ class Settler:
 
     def _commit(self, group: Sequence[Outcome]) -> None:
         with self._engine.begin() as conn:
-            settle(conn, group)
+            dependants = settle(conn, group).dependants
         self._tell_settled(group)
+        if dependants:
+            release(self._engine, dependants)
 
     def _done(self, group: Sequence[Outcome]) -> None:
         for outcome in group:
