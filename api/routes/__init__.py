@@ -2,6 +2,6 @@
 
 from fastapi import APIRouter
 
-from api.routes import health
+from api.routes import documents, health, sync
 
-ROUTERS: tuple[APIRouter, ...] = (health.router,)
+ROUTERS: tuple[APIRouter, ...] = (documents.router, health.router, sync.router)

@@ -51,10 +51,6 @@ class JobWaiters:
         """Jobs that somebody waits for."""
         return len(self._waiting)
 
-    def awaits(self, job_id: UUID) -> bool:
-        """Whether anybody here waits for the job."""
-        return job_id in self._waiting
-
     def start(self) -> None:
         """Begin to listen and to look."""
         self._tasks = [asyncio.create_task(work) for work in (self._listen(), self._look(), self._read())]
