@@ -73,6 +73,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     _drain_on_signals(services)
     noting = asyncio.create_task(_note_keys(services))
+    services.waiters.start()
     try:
         yield
     finally:

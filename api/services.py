@@ -14,7 +14,11 @@ from api.keyring import Keyring
 from api.threads import LONG_THREADS, THREADS
 from pressroom.database import connect
 from pressroom.errors import PressroomError
+from pressroom.jobs.dispatch import DispatchPolicy
+from pressroom.jobs.intake import Intake
 from pressroom.jobs.publish import CeleryPublisher
+from pressroom.jobs.quota_share import QuotaShares
+from pressroom.jobs.waiters import JobWaiters
 from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.settings import Settings
 from pressroom.storage import ObjectStore
@@ -35,12 +39,19 @@ class Services:
     store: ObjectStore
     publisher: CeleryPublisher
     keyring: Keyring
+    intake: Intake
+    """Takes single requests in, many in one commit."""
+    waiters: JobWaiters
+    """Whoever waits for a job's end in this process."""
+    quotas: QuotaShares
     draining: asyncio.Event = field(repr=False)
     """Set when the process was told to stop: answers that would take long end now, so that clients come again."""
     _blocking_redis: BlockingRedis = field(repr=False)
 
     async def close(self) -> None:
         """Give all connections back."""
+        await self.intake.close()
+        await self.waiters.close()
         await self.redis.aclose()
         self._blocking_redis.close()
         self.publisher.close()
@@ -48,33 +59,42 @@ class Services:
         self.database.dispose()
 
 
-def connect_services(settings: Settings) -> Services:
-    """Clients for the servers that the settings name. Nothing connects before first use. Raises NotConfigured."""
+def named_servers(settings: Settings) -> tuple[str, str, str]:
+    """The addresses of PostgreSQL and Redis, and the bucket. Raises NotConfigured where one is not named."""
     if settings.database_url is None or settings.redis_url is None or settings.s3_bucket is None:
         raise NotConfigured(
             "the API needs PRESSROOM_DATABASE_URL, PRESSROOM_REDIS_URL and PRESSROOM_S3_BUCKET "
             "(`pressroom up` starts a local stack and sets them)"
         )
-    redis_url = settings.redis_url.get_secret_value()
-    database = connect(
-        settings.database_url.get_secret_value(), application="pressroom-api", pool_size=THREADS + LONG_THREADS
-    )
+    return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value(), settings.s3_bucket
+
+
+def connect_services(settings: Settings) -> Services:
+    """Clients for the servers that the settings name. Nothing connects before first use. Raises NotConfigured."""
+    database_url, redis_url, bucket = named_servers(settings)
+    database = connect(database_url, application="pressroom-api", pool_size=THREADS + LONG_THREADS)
     blocking = BlockingRedis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
     secret = settings.s3_secret_access_key
+    client = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
+    limiter = LimiterAdmin(blocking, prefix=settings.redis_prefix)
+    publisher = CeleryPublisher(redis_url, settings.redis_prefix)
     return Services(
         settings=settings,
         database=database,
-        redis=Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2),
-        limiter=LimiterAdmin(blocking, prefix=settings.redis_prefix),
+        redis=client,
+        limiter=limiter,
         store=ObjectStore(
-            settings.s3_bucket,
+            bucket,
             endpoint_url=settings.s3_endpoint_url,
             access_key_id=settings.s3_access_key_id,
             secret_access_key=secret.get_secret_value() if secret is not None else None,
             region=settings.s3_region,
         ),
-        publisher=CeleryPublisher(redis_url, settings.redis_prefix),
+        publisher=publisher,
         keyring=Keyring(database),
+        intake=Intake(database, publisher, DispatchPolicy.of(settings)),
+        waiters=JobWaiters(database, client, prefix=settings.redis_prefix),
+        quotas=QuotaShares(database, limiter),
         draining=asyncio.Event(),
         _blocking_redis=blocking,
     )
