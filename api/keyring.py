@@ -23,8 +23,10 @@ class Keyring:
         self._database = database
         self._clock = clock
         self._seen: dict[str, tuple[float, KnownKey | None]] = {}
-        self._asked: dict[str, asyncio.Task[KnownKey | None]] = {}
+        self._asked: dict[str, asyncio.Task[tuple[float, KnownKey | None]]] = {}
         self._used: dict[UUID, float] = {}
+        self.looks = 0
+        """Questions to the books so far."""
 
     async def find(self, key: KeyText) -> KnownKey | None:
         """The key, if its secret is valid now. Raises what an unreachable database raises."""
@@ -44,16 +46,16 @@ class Keyring:
             task = asyncio.create_task(self._ask(prefix))
             self._asked[prefix] = task
             task.add_done_callback(lambda _: self._asked.pop(prefix, None))
-        await asyncio.shield(task)
-        return self._seen[prefix]
+        return await asyncio.shield(task)
 
-    async def _ask(self, prefix: str) -> KnownKey | None:
+    async def _ask(self, prefix: str) -> tuple[float, KnownKey | None]:
+        self.looks += 1
         asked_at = self._clock()
         known = await in_thread(self._read, prefix)
         if len(self._seen) >= _MOST_KEYS:
             self._seen.clear()
         self._seen[prefix] = (asked_at, known)
-        return known
+        return asked_at, known
 
     def _read(self, prefix: str) -> KnownKey | None:
         with self._database.connect() as conn:

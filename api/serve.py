@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.app import create_app
-from api.services import connect_services
+from api.services import connect_services, named_servers
 from pressroom.errors import PressroomError
 from pressroom.logs import configure_logging
 from pressroom.settings import Settings
@@ -51,7 +51,7 @@ def main() -> None:
         # Processes of ours read it from there.
         os.environ["PRESSROOM_API_PROCESSES"] = str(options.processes)
         settings = Settings()
-        connect_services(settings)
+        named_servers(settings)
     except (PressroomError, ValidationError) as error:
         sys.stderr.write(f"pressroom api: {error}\n")
         raise SystemExit(COULD_NOT_RUN) from None

@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
 from api.keyring import Keyring
-from api.threads import LONG_THREADS, THREADS
+from api.threads import LONG_THREADS, THREADS, in_thread
 from pressroom.database import connect
 from pressroom.errors import PressroomError
+from pressroom.events.feed import EventFeed
 from pressroom.jobs.dispatch import DispatchPolicy
 from pressroom.jobs.intake import Intake
 from pressroom.jobs.publish import CeleryPublisher
@@ -41,6 +42,8 @@ class Services:
     keyring: Keyring
     intake: Intake
     """Takes single requests in, many in one commit."""
+    events: EventFeed
+    """What is new in the outbox, for all who listen in this process."""
     waiters: JobWaiters
     """Whoever waits for a job's end in this process."""
     quotas: QuotaShares
@@ -51,6 +54,7 @@ class Services:
     async def close(self) -> None:
         """Give all connections back."""
         await self.intake.close()
+        await self.events.close()
         await self.waiters.close()
         await self.redis.aclose()
         self._blocking_redis.close()
@@ -93,6 +97,7 @@ def connect_services(settings: Settings) -> Services:
         publisher=publisher,
         keyring=Keyring(database),
         intake=Intake(database, publisher, DispatchPolicy.of(settings)),
+        events=EventFeed(database, in_thread, most_listeners=settings.event_streams_max),
         waiters=JobWaiters(database, client, prefix=settings.redis_prefix),
         quotas=QuotaShares(database, limiter),
         draining=asyncio.Event(),

@@ -31,7 +31,7 @@ _Project = Annotated[
     str | None, typer.Option("--project", metavar="NAME", help="Of one project.", envvar="PRESSROOM_PROJECT")
 ]
 _Batch = Annotated[str | None, typer.Option("--batch", metavar="ID", help="Of one batch.")]
-_ApiKey = Annotated[str | None, typer.Option("--api-key", metavar="ID", help="Of one API key.")]
+_ApiKey = Annotated[str | None, typer.Option("--api-key", "--key", metavar="ID", help="Of one API key.")]
 _Installation = Annotated[bool, typer.Option("--installation", help="Of everything that runs here.")]
 _Period = Annotated[
     str, typer.Option("--period", metavar="PERIOD", help="day or month (UTC), when it starts anew; or total.")
@@ -72,6 +72,7 @@ def list_(ctx: typer.Context, *, as_json: Json = False) -> None:
         "pressroom budgets set 5.00 --project acme --period day",
         "pressroom budgets set 100 --installation --period month",
         "pressroom budgets set 12.50 --batch batch_01993f2c…",
+        "pressroom budgets set 20 --api-key key_01993f2c… --period month",
     ),
 )
 def set_(
@@ -176,13 +177,16 @@ def _find_scope(
     from models import BudgetScope
     from pressroom.ids import parse_id
     from pressroom.jobs.queries import find_project
+    from pressroom.tenants.keys import require_key
 
     if installation:
         return BudgetScope.INSTALLATION, None
     if batch is not None:
         return BudgetScope.BATCH, parse_id("batch", batch)
     if api_key is not None:
-        return BudgetScope.API_KEY, parse_id("key", api_key)
+        key_id = parse_id("key", api_key)
+        require_key(conn, key_id)
+        return BudgetScope.API_KEY, key_id
     if not project:
         raise _not_of_one_owner()
     return BudgetScope.PROJECT, find_project(conn, project)

@@ -2,6 +2,18 @@
 
 from fastapi import APIRouter
 
-from api.routes import documents, health, sync
+from api.routes import batches, documents, events, files, health, keys, models, money, overview, sync, webhooks
 
-ROUTERS: tuple[APIRouter, ...] = (documents.router, health.router, sync.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    batches.router,
+    documents.router,
+    events.router,
+    files.router,
+    health.router,
+    keys.router,
+    models.router,
+    money.router,
+    overview.router,
+    sync.router,
+    webhooks.router,
+)

@@ -87,6 +87,11 @@ _LIST = f"""
     ORDER BY b.scope, p.name, b.scope_id, b.period, k.is_sandbox
 """  # noqa: S608
 
+_OF_PROJECT = """(CAST(:project AS uuid) IS NULL OR (b.scope = 'project' AND b.scope_id = :project)
+    OR (b.scope = 'batch' AND EXISTS (SELECT 1 FROM batches x WHERE x.id = b.scope_id AND x.project_id = :project))
+    OR (b.scope = 'api_key' AND EXISTS (SELECT 1 FROM api_keys x WHERE x.id = b.scope_id AND x.project_id = :project)))
+"""
+
 # What of the batch could go on by itself: on its way, in backoff, or ready in a flow that nothing holds up.
 _MAY_MOVE = text(
     f"""
@@ -203,10 +208,15 @@ def remove_budget(conn: Connection, which: BudgetKey) -> bool:
     return True
 
 
-def list_budgets(conn: Connection, *, is_sandbox: bool | None = None) -> list[BudgetRow]:
-    """Every budget with its open window, the widest scope first. With None, of both kinds of money."""
-    where = "CAST(:kind AS boolean) IS NULL OR k.is_sandbox = :kind"
-    bound = {"kind": is_sandbox, "counted": None}
+def list_budgets(
+    conn: Connection, *, is_sandbox: bool | None = None, project_id: UUID | None = None
+) -> list[BudgetRow]:
+    """Every budget with its open window, the widest scope first. With None, of both kinds of money.
+
+    With a project: its own, its batches' and its API keys'.
+    """
+    where = f"(CAST(:kind AS boolean) IS NULL OR k.is_sandbox = :kind) AND {_OF_PROJECT}"
+    bound = {"kind": is_sandbox, "project": project_id, "counted": None}
     return [_row(row) for row in conn.execute(text(_LIST.format(where=where)), bound)]
 
 

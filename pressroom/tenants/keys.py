@@ -143,6 +143,12 @@ def find_key(conn: Connection, prefix: str) -> KnownKey | None:
     return KnownKey(**{**row._mapping, "scopes": frozenset(Scope(scope) for scope in row.scopes)})
 
 
+def require_key(conn: Connection, key_id: UUID) -> None:
+    """Raises NotFound where no project has a key of this id."""
+    if conn.execute(text("SELECT 1 FROM api_keys WHERE id = :id"), {"id": key_id}).scalar() is None:
+        raise NotFound(f"there is no key {show_id('key', key_id)}: `pressroom keys list` shows a project's")
+
+
 def list_keys(conn: Connection, project_id: UUID) -> list[KeyRow]:
     """The project's keys, oldest first, revoked ones too."""
     return [_row(row) for row in conn.execute(_LIST, {"project_id": project_id})]

@@ -1,0 +1,83 @@
+"""Every `code` of an error answer: what it means and what to do. Served at /docs/errors, where answers point to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`status` is the usual one; an answer says its own."""
+
+    status: int
+    means: str
+    remedy: str
+
+
+CODES: dict[str, Explained] = {
+    "address_refused": Explained(
+        400,
+        "Requests from here may not go to this address: it is not https, has a login or a port of its own, or leads "
+        "into a private network.",
+        "Give an https address that the whole internet can reach. PRESSROOM_WEBHOOK_ALLOW_PRIVATE lets an operator "
+        "name networks of their own.",
+    ),
+    "events_gone": Explained(
+        410,
+        "Events after the one in Last-Event-ID are not kept any more, so some may be missed.",
+        "Leave Last-Event-ID out, and read how things stand from the jobs and batches. PRESSROOM_EVENT_KEEP_SECONDS "
+        "sets how long events are kept.",
+    ),
+    "invalid_api_key": Explained(
+        401,
+        "There is no API key in the request, or it is mistyped, expired or revoked.",
+        "Send `Authorization: Bearer pr_…`. `pressroom keys list` shows which keys are valid; `keys create` makes one.",
+    ),
+    "missing_scope": Explained(
+        403,
+        "The key is valid and lacks the scope that this address asks for.",
+        "submit hands work in and cancels it, read sees it, admin manages keys and budgets. Use a key that has it.",
+    ),
+    "unknown_url": Explained(404, "There is no such address.", "/openapi.json lists all addresses."),
+    "not_found": Explained(
+        404,
+        "There is no such thing in the project of this key. What belongs to another project is not found either.",
+        "Look the id up in a list, with a key of the project that it belongs to.",
+    ),
+    "method_not_allowed": Explained(405, "The address does not know this method.", "/openapi.json lists methods."),
+    "conflict": Explained(
+        409, "The thing exists, and its state does not allow what was asked.", "Read it again; the message says more."
+    ),
+    "request_too_large": Explained(
+        413,
+        "The body is larger than is taken at this address.",
+        "Split it, or upload a file to /v1/files. PRESSROOM_API_MAX_BODY_BYTES and _UPLOAD_BYTES set the bounds.",
+    ),
+    "unsupported_media_type": Explained(
+        415,
+        "The body's Content-Type or Content-Encoding is not taken.",
+        "Send application/json, or multipart/form-data for files, uncompressed.",
+    ),
+    "invalid_json": Explained(400, "The body is not JSON.", "The message says where it ends to be."),
+    "json_too_deep": Explained(
+        400, "The body nests too deep.", "Flatten it; PRESSROOM_API_MAX_JSON_DEPTH is the bound."
+    ),
+    "invalid_value": Explained(
+        400, "A field's value cannot be used; `param` names it.", "The message says the remedy."
+    ),
+    "invalid_type": Explained(
+        400, "A field is of the wrong type; `param` names it.", "The message says which is right."
+    ),
+    "bad_request": Explained(400, "The request cannot be read.", "The message says why."),
+    "rate_limit_exceeded": Explained(
+        429,
+        "The key made more requests than its limit allows.",
+        "Wait for Retry-After; put many jobs into one request or a batch; or ask for a higher limit.",
+    ),
+    "unavailable": Explained(
+        503,
+        "PostgreSQL, Redis or the object store does not answer.",
+        "Send the same request again after Retry-After, with the same Idempotency-Key where you have one.",
+    ),
+    "internal_error": Explained(
+        500, "A bug of ours. It is in the log, under the answer's x-request-id.", "Report it with that id."
+    ),
+}
