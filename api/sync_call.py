@@ -27,9 +27,9 @@ from pressroom.ids import show_id
 from pressroom.jobs.answers import ProviderAnswer, answer_of
 from pressroom.jobs.end_early import cancel
 from pressroom.jobs.finished import FinishedJob, Picture
-from pressroom.jobs.idempotency import RepeatableRequest
+from pressroom.jobs.idempotency import RepeatableRequest, find_earlier
 from pressroom.jobs.intake import NewRequest
-from pressroom.jobs.keyed_calls import KeyTaken, claim_keys, find_earlier
+from pressroom.jobs.keyed_calls import KeyTaken, claim_keys
 from pressroom.jobs.quota_share import Quota, quota_headers
 from pressroom.jobs.selection import Selection
 

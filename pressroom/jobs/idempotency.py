@@ -36,9 +36,11 @@ _CLAIM = text(
     RETURNING true
     """
 )
-# In a statement after the one that waited: it sees what the other committed.
 _FIND = text(
-    "SELECT fingerprint, job_id, status, body FROM idempotency_keys WHERE project_id = :project_id AND key = :key"
+    """
+    SELECT fingerprint, job_id, status, body FROM idempotency_keys
+    WHERE project_id = :project_id AND key = :key AND created_at >= now() - make_interval(secs => :kept)
+    """
 )
 _RECORD = text(
     """
@@ -97,6 +99,20 @@ def repeatable(project_id: UUID, key: str, *parts: str | bytes) -> RepeatableReq
     return RepeatableRequest(project_id, key, digest.hexdigest())
 
 
+def find_earlier(conn: Connection, request: RepeatableRequest) -> Earlier | None:
+    """What came of the same request before, if anything is committed. Raises KeyReused for another under its key."""
+    bound = {"project_id": request.project_id, "key": request.key, "kept": KEPT_SECONDS}
+    row = conn.execute(_FIND, bound).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != request.fingerprint:
+        raise KeyReused(
+            f"Idempotency-Key {shown(request.key)} was used for another request within the last day: "
+            "make up a new key for every new request"
+        )
+    return Earlier(row.job_id, row.status, row.body)
+
+
 def begin(conn: Connection, request: RepeatableRequest) -> Earlier | None:
     """Claim the key in the caller's transaction, which must have locked nothing yet. None: the request is the first.
 
@@ -111,19 +127,15 @@ def begin(conn: Connection, request: RepeatableRequest) -> Earlier | None:
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
-        raise KeyInUse(
-            f"another request with Idempotency-Key {shown(request.key)} is being stored: send it again in some seconds"
-        ) from None
+        raise _in_use(request) from None
     conn.execute(_WAIT_NO_MORE)
     if is_first:
         return None
-    row = conn.execute(_FIND, bound).one()
-    if row.fingerprint != request.fingerprint:
-        raise KeyReused(
-            f"Idempotency-Key {shown(request.key)} was used for another request within the last day: "
-            "make up a new key for every new request"
-        )
-    return Earlier(row.job_id, row.status, row.body)
+    # In a statement after the one that waited: it sees what the other committed.
+    earlier = find_earlier(conn, request)
+    if earlier is None:
+        raise _in_use(request)
+    return earlier
 
 
 def record(
@@ -142,3 +154,8 @@ def record(
 def purge(conn: Connection) -> int:
     """Forget keys older than a day, some thousands at most; how many. Safe to run in any number of processes."""
     return conn.execute(_PURGE, {"kept": KEPT_SECONDS, "limit": _PURGE_AT_ONCE}).rowcount
+
+
+def _in_use(request: RepeatableRequest) -> KeyInUse:
+    key = shown(request.key)
+    return KeyInUse(f"another request with Idempotency-Key {key} is being stored: send it again in some seconds")

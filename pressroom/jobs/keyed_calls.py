@@ -10,15 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from pressroom.errors import Conflict
-from pressroom.jobs.idempotency import KEPT_SECONDS, Earlier, KeyReused, RepeatableRequest
-from pressroom.operations.checks import shown
-
-_FIND = text(
-    """
-    SELECT fingerprint, job_id, status, body FROM idempotency_keys
-    WHERE project_id = :project_id AND key = :key AND created_at >= now() - make_interval(secs => :kept)
-    """
-)
+from pressroom.jobs.idempotency import KEPT_SECONDS, RepeatableRequest
 
 # In the order of the keys, so that two groups with the same ones cannot wait for each other.
 _CLAIM = text(
@@ -34,20 +26,6 @@ _CLAIM = text(
 
 class KeyTaken(Conflict):
     """Somebody claimed the key since it was looked for."""
-
-
-def find_earlier(conn: Connection, request: RepeatableRequest) -> Earlier | None:
-    """What came of the same request before. Raises KeyReused where the key was another request's."""
-    bound = {"project_id": request.project_id, "key": request.key, "kept": KEPT_SECONDS}
-    row = conn.execute(_FIND, bound).one_or_none()
-    if row is None:
-        return None
-    if row.fingerprint != request.fingerprint:
-        raise KeyReused(
-            f"Idempotency-Key {shown(request.key)} was used for another request within the last day: "
-            "make up a new key for every new request"
-        )
-    return Earlier(row.job_id, row.status, row.body)
 
 
 def claim_keys(conn: Connection, claims: Sequence[tuple[UUID, RepeatableRequest]]) -> None:
