@@ -48,15 +48,11 @@ class Horizon:
             self.position = self._ahead
         return self.position
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `position` is the newest id that was known at the last turn: nothing is waited for."""
+        return self.position == self._ahead
+
     @staticmethod
     def _holders(conn: Connection) -> frozenset[str]:
         return frozenset(conn.execute(_WRITERS).scalars())
-
-
-def settle_horizon(conn: Connection) -> int:
-    """The horizon for who asks once: where nothing is being written it is the newest id, else somewhat before.
-
-    Never beyond what is settled; an event that is being committed at this moment may be after it.
-    """
-    horizon = Horizon()
-    return horizon.advance(conn)
