@@ -17,6 +17,7 @@ from pressroom.jobs.lease import ClaimedLease, claim_lease, hand_back
 from pressroom.jobs.parked import keep_leases
 from pressroom.jobs.recover import take_back_jobs
 from worker.assembly import Servers, make_parts
+from worker.clerking import ClerkThread
 from worker.dispatching import Dispatching
 from worker.heartbeat import Heartbeat
 from worker.loop import EngineThread
@@ -62,12 +63,14 @@ class WorkerLife:
             "parked", lambda: servers.parked.take_up(servers.store, servers.database), _TAKE_UP_SECONDS
         )
         self._delivering = DeliveryThread(servers)
+        self._clerk = ClerkThread(servers)
         self._end_begun, self._has_ended = threading.Event(), threading.Event()
         threading.Thread(target=self._watch_end, name="end", daemon=True).start()
         self._beating.start()
         self._dispatching.start()
         self._finishing.start()
         self._delivering.start()
+        self._clerk.start()
         _log.info("worker.started", extra={"worker_id": str(worker_id), "pid": os.getpid()})
 
     def run_lease(self, lease_id: UUID) -> None:
@@ -131,6 +134,7 @@ class WorkerLife:
         self._dispatching.stop()
         self._finishing.stop()
         self._delivering.stop()
+        self._clerk.stop()
         self._engine_thread.drain(self._servers.settings.drain_seconds)
 
     def end(self) -> bool:
@@ -140,6 +144,7 @@ class WorkerLife:
         self._dispatching.stop(_STOP_MARGIN_SECONDS)
         self._finishing.stop(_STOP_MARGIN_SECONDS)
         self._delivering.stop(_STOP_MARGIN_SECONDS)
+        self._clerk.stop(_STOP_MARGIN_SECONDS)
         self._beating.stop(_STOP_MARGIN_SECONDS)
         worker_id = self._heartbeat.worker_id
         try:

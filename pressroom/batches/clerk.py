@@ -6,12 +6,13 @@ process ends nothing: another takes the batch up.
 
 import logging
 import time
+from collections.abc import Callable
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from pressroom.batches.finalize import finalize
-from pressroom.batches.turns import Turn, TurnLost, take_turn
+from pressroom.batches.turns import Turn, TurnEnded, TurnLost, never, take_turn
 from pressroom.batches.validate import refuse, validate
 from pressroom.errors import Problem
 from pressroom.files.books import sweep_files
@@ -32,22 +33,32 @@ _log = logging.getLogger("pressroom.batches")
 class Clerk:
     """`turn` does one piece of work, if there is any. Any number of them, in any number of processes."""
 
-    def __init__(self, engine: Engine, store: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: ObjectStore,
+        settings: Settings,
+        *,
+        is_stopping: Callable[[], bool] = never,
+    ) -> None:
         self._engine = engine
         self._store = store
         self._settings = settings
+        self._is_stopping = is_stopping
         self._sweep_at = 0.0
 
     def turn(self) -> bool:
         """Work on one batch; whether there was one. Raises what an unreachable database raises."""
         self._sweep_in_time()
-        turn = take_turn(self._engine)
+        turn = take_turn(self._engine, is_stopping=self._is_stopping)
         if turn is None:
             return False
         try:
             self._work(turn)
         except TurnLost:
             _log.info("batch.turn_lost", extra={"batch": str(turn.id)})
+        except TurnEnded:
+            turn.put_off(0.0)
         except (DBAPIError, StorageError) as error:
             # Everything is as it was; a server that is away is met again, by whoever looks then.
             _log.warning("batch.part_down", extra={"batch": str(turn.id), "error": type(error).__name__})
@@ -59,7 +70,7 @@ class Clerk:
     def work_off(self) -> int:
         """Turns until there is nothing left to do at this moment; how many."""
         turns = 0
-        while self.turn():
+        while not self._is_stopping() and self.turn():
             turns += 1
         return turns
 

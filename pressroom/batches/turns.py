@@ -48,6 +48,15 @@ class TurnLost(PressroomError):
     """Somebody else holds the batch now, or there is nothing left to do for it: it was cancelled, say."""
 
 
+class TurnEnded(PressroomError):
+    """This process is to end: another begins the batch's work anew."""
+
+
+def never() -> bool:
+    """Nobody asks us to stop."""
+    return False
+
+
 @dataclass(slots=True)
 class Turn:
     """A batch that is ours for a while, and what was known of it when it became so."""
@@ -65,11 +74,17 @@ class Turn:
     tries: int
     me: UUID
     engine: Engine
+    is_stopping: Callable[[], bool] = never
     _clock: Callable[[], float] = time.monotonic
     _renewed_at: float = field(default=0.0)
 
     def keep(self) -> None:
-        """Call it often: renews the hold when that is due, in a transaction of its own. Raises TurnLost."""
+        """Call it often: renews the hold when that is due, in a transaction of its own.
+
+        Raises TurnLost, and TurnEnded when this process is to end.
+        """
+        if self.is_stopping():
+            raise TurnEnded(f"batch {self.id} is left for another process")
         now = self._clock()
         if now - self._renewed_at < RENEW_SECONDS:
             return
@@ -89,11 +104,13 @@ class Turn:
             conn.execute(_PUT_OFF, {"id": self.id, "me": self.me, "seconds": seconds})
 
 
-def take_turn(engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> Turn | None:
+def take_turn(
+    engine: Engine, *, is_stopping: Callable[[], bool] = never, clock: Callable[[], float] = time.monotonic
+) -> Turn | None:
     """The oldest batch that something is to be done for and nobody is at; None when there is none."""
     me = new_id()
     with engine.begin() as conn:
         row = conn.execute(_TAKE, {"me": me, "seconds": HOLD_SECONDS}).one_or_none()
     if row is None:
         return None
-    return Turn(**row._mapping, me=me, engine=engine, _clock=clock, _renewed_at=clock())
+    return Turn(**row._mapping, me=me, engine=engine, is_stopping=is_stopping, _clock=clock, _renewed_at=clock())

@@ -80,6 +80,10 @@ class PriceBook:
         """Every name that has a price at any time."""
         return {model for model, _ in self._rows}
 
+    def since(self, model: str) -> date:
+        """The day of the model's oldest price. Raises ValueError for a model without any."""
+        return min(row.effective_from for (name, _), rows in self._rows.items() if name == model for row in rows)
+
     def tiers(self, model: str, on: date) -> list[str]:
         """The tiers whose price is known on that day, without the rows for long contexts."""
         return sorted(
