@@ -13,7 +13,7 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -25,17 +25,18 @@ from sqlalchemy.exc import OperationalError
 from benchmarks import admin_books
 from benchmarks.report import print_table, write_json
 from migrations.migrate import upgrade
-from models import DEFAULT_PROJECT_ID, BatchState, JobState
+from models import DEFAULT_PROJECT_ID, FINAL_STATES, BatchState, JobState
 from pressroom.batches import find, pages
 from pressroom.database import connect
-from pressroom.jobs import alerts, at_risk, budgets, deployments, overview, queries, spending
-from pressroom.jobs.selection import Selection
+from pressroom.jobs import alerts, at_risk, budgets, deployments, job_lists, overview, queries, spending
+from pressroom.jobs.selection import UNSUCCESSFUL, Selection
 from pressroom.limits.messages import PoolStatus
 from pressroom.local_stack import LocalStack
 
 _BAR_MS = 100.0
 _CAP_SECONDS = 20.0
 _ENOUGH_SECONDS = 12.0
+_UNFINISHED = set(JobState) - FINAL_STATES
 
 Ask = Callable[[Connection, "Known"], object]
 
@@ -184,7 +185,8 @@ def _of_jobs() -> dict[str, Ask]:
         "of one day": lambda k: Selection(k.project, created_from=k.day, created_until=k.day + one_day),
     }
     lists = {f"list_jobs, {name}": _listing(chosen) for name, chosen in which.items()}
-    counts = {f"count_jobs, {name}": _counting(chosen) for name, chosen in which.items()}
+    counts = {f"before a cancel, {name}": _counting(chosen, _UNFINISHED) for name, chosen in which.items()}
+    counts |= {f"before a retry, {name}": _counting(chosen, UNSUCCESSFUL) for name, chosen in which.items()}
     late: dict[str, Ask] = {
         "list_jobs, a late page": lambda conn, k: queries.list_jobs(conn, Selection(k.project), before=k.page),
         "find_job": lambda conn, k: queries.find_job(conn, k.project, k.job),
@@ -196,8 +198,8 @@ def _listing(chosen: Callable[[Known], Selection]) -> Ask:
     return lambda conn, known: queries.list_jobs(conn, chosen(known))
 
 
-def _counting(chosen: Callable[[Known], Selection]) -> Ask:
-    return lambda conn, known: queries.count_jobs(conn, chosen(known))
+def _counting(chosen: Callable[[Known], Selection], states: Iterable[JobState]) -> Ask:
+    return lambda conn, known: job_lists.count_jobs(conn, chosen(known), states)
 
 
 def _of_money() -> dict[str, Ask]:

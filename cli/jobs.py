@@ -156,13 +156,12 @@ def cancel(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes 
 @grouped
 def retry(ctx: typer.Context, *, jobs: _Ids = None, which: JobFilter, yes: Yes = False, as_json: Json = False) -> None:
     """Queue failed, cancelled or expired jobs once more, as new jobs for the same lines. What they cost is new cost."""
-    from pressroom.jobs.retry import retry as retry_jobs
+    from pressroom.jobs.retry import retry_selected
 
     with open_system(load_settings(ctx.obj)) as system:
         chosen = _chosen(system, which, jobs)
         _agree(system, chosen, ("failed", "cancelled", "expired"), verb="Retry", asked=bool(jobs), yes=yes)
-        with system.engine.begin() as conn:
-            queued = retry_jobs(conn, chosen)
+        queued = retry_selected(system.engine, chosen)
     if as_json:
         answer_json({"queued": queued})
         return
@@ -213,15 +212,18 @@ def _chosen(system: System, which: JobFilter, ids: list[str] | None) -> Selectio
 
 def _agree(system: System, chosen: Selection, states: tuple[str, ...], *, verb: str, asked: bool, yes: bool) -> None:
     """Show how many are meant and ask, unless they were named one by one. Exits when the answer is no."""
-    from pressroom.jobs import queries
+    from models import JobState
+    from pressroom.jobs import job_lists
 
     with system.engine.connect() as conn:
-        counts = queries.count_jobs(conn, chosen)
-    meant = {state: number for state, number in counts.items() if state in states}
-    total = sum(meant.values())
-    if asked or not total:
+        counts = job_lists.count_jobs(conn, chosen, [JobState(state) for state in states])
+    if asked or not counts.total:
         return
-    listed = ", ".join(f"{number:,} {state}" for state, number in meant.items())
-    say(f"{count(total, 'job')} selected: {listed}")
+    listed = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.by_state.items()))
+    say(
+        f"{count(counts.total, 'job')} selected: {listed}"
+        if counts.exact
+        else f"{counts.total:,} jobs or more selected"
+    )
     if not confirmed(f"{verb} them?", yes=yes):
         raise not_agreed("nothing was done")

@@ -15,6 +15,7 @@ from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs import waiting
 from pressroom.jobs.budgets import BudgetRow, budgets_of_batch
+from pressroom.jobs.job_lists import newest
 from pressroom.jobs.selection import Selection
 from pressroom.operations.checks import shortened
 
@@ -268,23 +269,14 @@ def batch_progress(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchP
 
 def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UUID | None = None) -> list[JobRow]:
     """Newest first; `before` continues after the last id of the page before."""
-    where, bound = which.where()
-    if before is not None:
-        where += " AND j.id < :before"
+    ids = newest(conn, which, limit=limit, before=before)
     query = f"""
         SELECT {_JOB_COLUMNS}, {waiting.COLUMNS}
         FROM jobs j JOIN deployments d ON d.id = j.deployment_id {waiting.JOINS}
-        WHERE {where} ORDER BY j.id DESC LIMIT :limit
-    """  # noqa: S608  (conditions come from Selection, values are bound)
-    rows = conn.execute(text(query), bound | {"limit": limit, "before": before}).mappings().all()
+        WHERE j.id = ANY(CAST(:ids AS uuid[])) ORDER BY j.id DESC
+    """  # noqa: S608  (no values)
+    rows = conn.execute(text(query), {"ids": ids}).mappings().all()
     return [JobRow(**row) for row in waiting.with_reasons(conn, [dict(row) for row in rows])]
-
-
-def count_jobs(conn: Connection, which: Selection) -> dict[str, int]:
-    """How many jobs are selected, by state."""
-    where, bound = which.where()
-    query = f"SELECT j.state, count(*)::int AS n FROM jobs j WHERE {where} GROUP BY 1 ORDER BY 1"  # noqa: S608
-    return {row.state: row.n for row in conn.execute(text(query), bound)}
 
 
 def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:

@@ -53,6 +53,8 @@ class ModelCost:
 
 
 _COLUMNS = {CostsBy.MODEL: "d.model", CostsBy.DAY: "c.day::text", CostsBy.PROJECT: "p.name"}
+_KEPT = {CostsBy.DAY: "c.day", CostsBy.PROJECT: "c.project_id"}
+_JOIN = "JOIN projects p ON p.id = c.project_id"
 
 _BY_BATCH = """
     SELECT b.id, b.cost_usd, b.at_risk_usd, coalesce((SELECT d.is_sandbox FROM jobs j JOIN deployments d
@@ -115,13 +117,20 @@ def costs(
             for row in conn.execute(text(_BY_BATCH), bound)
         ]
     columns = [_COLUMNS[dimension] for dimension in by]
+    kept = ", ".join(["c.deployment_id", *(_KEPT[dimension] for dimension in by if dimension in _KEPT)])
+    # Added up before names are looked up: a year has a row for each day, project and deployment.
     query = f"""
         SELECT {", ".join(columns)}, d.is_sandbox, sum(c.cost_usd), sum(c.at_risk_usd), sum(c.calls)::bigint,
           sum(c.input_tokens)::bigint, sum(c.output_tokens)::bigint, sum(c.images)::bigint
-        FROM daily_costs c JOIN deployments d ON d.id = c.deployment_id JOIN projects p ON p.id = c.project_id
-        WHERE (CAST(:project_id AS uuid) IS NULL OR c.project_id = :project_id)
-          AND (CAST(:since AS date) IS NULL OR c.day >= :since)
-          AND (CAST(:until AS date) IS NULL OR c.day < :until)
+        FROM (
+          SELECT {kept}, sum(c.cost_usd) AS cost_usd, sum(c.at_risk_usd) AS at_risk_usd, sum(c.calls) AS calls,
+            sum(c.input_tokens) AS input_tokens, sum(c.output_tokens) AS output_tokens, sum(c.images) AS images
+          FROM daily_costs c
+          WHERE (CAST(:project_id AS uuid) IS NULL OR c.project_id = :project_id)
+            AND (CAST(:since AS date) IS NULL OR c.day >= :since)
+            AND (CAST(:until AS date) IS NULL OR c.day < :until)
+          GROUP BY {kept}) c
+        JOIN deployments d ON d.id = c.deployment_id {_JOIN if CostsBy.PROJECT in by else ""}
         GROUP BY {", ".join(columns)}, d.is_sandbox ORDER BY d.is_sandbox, {", ".join(columns)}
     """  # noqa: S608  (columns come from the table above, values are bound)
     width = len(columns)

@@ -113,10 +113,9 @@ def test_jobs_are_filtered_and_paged(conn: Connection) -> None:
     rest = queries.list_jobs(conn, texts, limit=2, before=first[-1].id)
     assert [job.line_no for job in [*first, *rest]] == [3, 2, 1]
     assert {job.model for job in first} == {"gpt-4o-mini"}
-    assert queries.count_jobs(conn, Selection(DEFAULT_PROJECT_ID, batch_id=batch_id)) == {"queued": 5}
     cancel(conn, texts)
     cancelled = Selection(DEFAULT_PROJECT_ID, states=[JobState.CANCELLED], error_code="cancelled")
-    assert queries.count_jobs(conn, cancelled) == {"cancelled": 3}
+    assert [job.line_no for job in queries.list_jobs(conn, cancelled)] == [3, 2, 1]
 
 
 def test_a_queued_job_says_why_it_waits(conn: Connection, redis_url: str) -> None:
