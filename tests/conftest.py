@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.desk",
     "tests.fixtures.api",
     "tests.fixtures.shared_api",
+    "tests.fixtures.tenant",
 ]
