@@ -62,7 +62,7 @@ def run_all(engine: Engine, answer: Answer) -> int:
                 _outcome(lease, job, start.attempt_id, answer(job))
                 for job, start in zip(lease.jobs, starts, strict=True)
             ]
-            done += len(settle(conn, outcomes))
+            done += len(settle(conn, outcomes).jobs)
     return done
 
 

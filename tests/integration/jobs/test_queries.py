@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from models import DEFAULT_PROJECT_ID, JobState, PriorityClass
 from pressroom.errors import InvalidInput, NotFound
 from pressroom.ids import new_id, show_id
-from pressroom.jobs import deployments, queries, spending, waiting
+from pressroom.jobs import deployments, places, queries, spending
 from pressroom.jobs.end_early import cancel
 from pressroom.jobs.resolve import find_deployments
 from pressroom.jobs.selection import Selection
@@ -170,7 +170,7 @@ def test_a_queued_job_says_why_it_waits(conn: Connection, redis_url: str) -> Non
 def test_the_places_of_a_long_queue_are_not_counted_to_its_end(
     conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "COUNTED", 3)
+    monkeypatch.setattr(places, "COUNTED", 3)
     batch_id = submit(conn, 5)
     register(conn, host="here", pid=1)
     seen = [j.waiting_because for j in queries.list_jobs(conn, Selection(DEFAULT_PROJECT_ID, batch_id=batch_id))]
