@@ -66,6 +66,12 @@ CODES: dict[str, Explained] = {
     "invalid_type": Explained(
         400, "A field is of the wrong type; `param` names it.", "The message says which is right."
     ),
+    "invalid_form": Explained(400, "The form cannot be read.", "Send multipart/form-data as the address describes it."),
+    "missing_required_parameter": Explained(400, "A field that is needed is not there.", "`param` names it."),
+    "range_not_satisfiable": Explained(416, "The part that was asked for is not there.", "Ask for bytes that exist."),
+    "unsupported_endpoint": Explained(
+        400, "Jobs cannot be made for this endpoint.", "The message says which ones can be used."
+    ),
     "bad_request": Explained(400, "The request cannot be read.", "The message says why."),
     "rate_limit_exceeded": Explained(
         429,

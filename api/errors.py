@@ -118,6 +118,8 @@ _HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_
 
 async def answer(request: Request, error: Exception) -> Response:
     """The answer to whatever was raised; a bug is logged with its trace and told without."""
+    if isinstance(error, HTTPException):  # raised by a layer
+        return await _answer_http(request, error)
     told = translate(error)
     if told is None:
         _log.error("api.bug", exc_info=error, extra={"path": request.url.path})

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import closing
 
 import psutil
 
@@ -24,25 +25,23 @@ def test_a_process_of_its_own_ends_on_sigterm(api_process: LiveApi) -> None:
 
 
 def test_processes_share_a_port_and_one_that_dies_is_replaced(system: System) -> None:
-    live = start_api_process(system, "--processes", "2")
-    assert live.process is not None
-    parent = psutil.Process(live.process.pid)
-
-    def serving() -> list[psutil.Process]:
-        alive = [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
-        return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
-
-    first = serving()
-    assert len(first) == 2
-    os.kill(first[0].pid, signal.SIGKILL)
-    system.wait_until(
-        "another took its place", lambda: len({p.pid for p in serving()} - {p.pid for p in first}) == 1, 30
-    )
-    with live.client(None) as client:
-        assert client.get("/readyz").status_code == 200
-    children = serving()
-    assert live.process.stop() == 0
+    with closing(start_api_process(system, "--processes", "2")) as live:
+        assert live.process is not None
+        parent = live.process.pid
+        first = _serving(parent)
+        assert len(first) == 2
+        os.kill(first[0].pid, signal.SIGKILL)
+        before = {process.pid for process in first}
+        system.wait_until("another took its place", lambda: len({p.pid for p in _serving(parent)} - before) == 1, 30)
+        assert live.client(None).get("/readyz").status_code == 200
+        children = _serving(parent)
+        assert live.process.stop() == 0
     assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def _serving(parent: int) -> list[psutil.Process]:
+    alive = [child for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_a_port_that_is_taken_is_named(api: LiveApi) -> None:
