@@ -1,6 +1,6 @@
 """What people and programs ask about batches and jobs. Reads only; every answer is one project's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs import waiting
 from pressroom.jobs.budgets import BudgetRow, budgets_of_batch
+from pressroom.jobs.dependencies import Dependency, needs_of
 from pressroom.jobs.job_lists import newest
 from pressroom.jobs.selection import Selection
 from pressroom.operations.checks import shortened
@@ -43,7 +44,10 @@ _JOB_COLUMNS = """
     j.max_attempts, j.est_cost_usd, j.cost_usd,
     (SELECT sum(a.at_risk_usd) FROM attempts a WHERE a.job_id = j.id) AS at_risk_usd,
     j.error_code, j.run_at, j.deadline, j.superseded_by, j.created_at,
-    j.started_at, j.finished_at
+    j.started_at, j.finished_at, f.priority,
+    (SELECT s.priority_class::text FROM stakes s WHERE s.id = f.stake_id) AS priority_class,
+    (SELECT coalesce(array_agg(t.tag ORDER BY t.tag), '{}') FROM job_tags t WHERE t.job_id = j.id) AS tags,
+    coalesce((SELECT n.metadata FROM job_notes n WHERE n.job_id = j.id), '{}') AS metadata
 """
 
 _ATTEMPTS = text(
@@ -115,7 +119,11 @@ class BatchProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as lists show it. `waiting_because` says in words why a queued one has not started."""
+    """A job as lists show it.
+
+    `waiting_for` says in a word (`waiting.Reason`) and `waiting_because` in words why it has not started; `jobs_ahead`
+    and `estimated_start` are null where nobody can tell.
+    """
 
     id: UUID
     batch_id: UUID | None
@@ -138,7 +146,14 @@ class JobRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    priority: int
+    priority_class: str
+    tags: Sequence[str]
+    metadata: Mapping[str, str]
+    waiting_for: str | None
     waiting_because: str | None
+    jobs_ahead: int | None
+    estimated_start: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +202,7 @@ class JobDetail:
     error: dict[str, Any] | None
     attempts: Sequence[AttemptRow]
     artifacts: Sequence[ArtifactRow]
+    needs: Sequence[Dependency] = ()
 
 
 def find_project(conn: Connection, name: str | None) -> UUID:
@@ -300,4 +316,5 @@ def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:
         error=error,
         attempts=[AttemptRow(**a._mapping) for a in conn.execute(_ATTEMPTS, {"id": job_id})],
         artifacts=[ArtifactRow(**a._mapping) for a in conn.execute(_ARTIFACTS, {"id": job_id})],
+        needs=needs_of(conn, job_id),
     )
