@@ -36,8 +36,12 @@ _REMAINING = text(
     SELECT d.model, d.base_url, d.account, p.name AS pool, d.stop_kind IS NOT DISTINCT FROM 'failures' AS recovers,
       coalesce(d.paused_at, p.paused_at) IS NOT NULL AS paused,
       coalesce(d.pause_reason, p.pause_reason) AS pause_reason, t.jobs
-    FROM (SELECT deployment_id, count(*)::int AS jobs FROM jobs WHERE batch_id = :batch
-      AND state IN ('blocked', 'queued', 'leased', 'running') GROUP BY 1) t
+    FROM (
+      SELECT deployment_id, sum(jobs)::int AS jobs FROM (
+        SELECT deployment_id, queued AS jobs FROM flows WHERE batch_id = :batch
+        UNION ALL SELECT deployment_id, 1 FROM jobs WHERE batch_id = :batch AND lease_id IS NOT NULL
+        UNION ALL SELECT deployment_id, 1 FROM jobs WHERE batch_id = :batch AND state = 'blocked') u
+      GROUP BY 1 HAVING sum(jobs) > 0) t
     JOIN deployments d ON d.id = t.deployment_id JOIN pools p ON p.id = d.pool_id ORDER BY d.model
     """
 )

@@ -81,6 +81,19 @@ _ESTIMATE = text(
     )
 )
 
+# In the order of the key, which is that of the jobs' age: no index of its own, and nothing young is looked at. What is
+# passed over, since somebody may yet say what the call cost, is little.
+_FORGET = text(
+    """
+    DELETE FROM holds WHERE (job_id, number) IN (
+      SELECT job_id, number FROM holds
+      WHERE job_id < (SELECT uuidv7(make_interval(secs => -:after))) AND state IN ('posted', 'void') AND NOT is_estimate
+        AND resolved_at < now() - make_interval(secs => :after)
+      ORDER BY job_id, number LIMIT :limit FOR UPDATE SKIP LOCKED)
+    """
+)
+_FORGET_AT_ONCE = 2_000
+
 _LOCK = text("SELECT 1 FROM budget_windows WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
 
 # A statement after the lock: it sees whom another transaction, which held the window before us, has put aside.
@@ -159,6 +172,15 @@ def post_overdue(conn: Connection, *, after_seconds: float) -> int:
     moved = _move(conn, conn.execute(_ESTIMATE, {"jobs": jobs, "after": after_seconds}).all())
     wake(conn, moved.waited_for, eager=False)
     return moved.holds
+
+
+def forget_resolved(conn: Connection, *, after_seconds: float) -> int:
+    """Delete holds that were posted or voided so long ago; how many, 2,000 at most. Windows keep what they add up to.
+
+    One that was posted at its full amount because nobody knew better stays, to be corrected. A resolved hold says no
+    more than its attempt does.
+    """
+    return conn.execute(_FORGET, {"after": after_seconds, "limit": _FORGET_AT_ONCE}).rowcount
 
 
 def _move(conn: Connection, resolved: Sequence[Row[Any]]) -> Moved:

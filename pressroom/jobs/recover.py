@@ -17,7 +17,7 @@ from pressroom.jobs.budget_news import tell_exhausted
 from pressroom.jobs.dependencies import release_missed
 from pressroom.jobs.end_early import expire
 from pressroom.jobs.flows import FlowChange, change_flows
-from pressroom.jobs.holds import post_overdue, release_held
+from pressroom.jobs.holds import forget_resolved, post_overdue, release_held
 from pressroom.jobs.lease import close_in_leases
 from pressroom.jobs.over_budget import wake, wake_all
 from pressroom.jobs.publish import Publisher
@@ -25,6 +25,9 @@ from pressroom.jobs.sleep import wake_stakes
 
 UNCERTAIN_SECONDS = 86_400.0
 """How long money stays reserved for a call of which nobody learns what it cost."""
+
+HOLD_SECONDS = 7 * 86_400.0
+"""How long resolved holds are kept, to be looked at."""
 
 _STAGE_LIMIT = 2000
 
@@ -163,6 +166,8 @@ def sweep(
         wake_all(conn)
         wake_stakes(conn)
         tell_exhausted(conn)
+    with engine.begin() as conn:
+        forget_resolved(conn, after_seconds=HOLD_SECONDS)
     with engine.begin() as conn:
         lost = list(conn.execute(_RESEND, {"after": resend_seconds}).scalars())
     publisher.publish(lost)

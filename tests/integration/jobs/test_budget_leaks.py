@@ -15,7 +15,7 @@ from pressroom.ids import new_id
 from pressroom.jobs import over_budget
 from pressroom.jobs.budgets import BudgetKey, resolve_uncertain, set_budget
 from pressroom.jobs.end_early import cancel, cancel_batch, expire
-from pressroom.jobs.holds import post_overdue
+from pressroom.jobs.holds import forget_resolved, post_overdue
 from pressroom.jobs.lease import LeasedJob, hand_back
 from pressroom.jobs.recover import take_back_jobs
 from pressroom.jobs.retry import retry as run_again
@@ -288,3 +288,31 @@ def test_many_jobs_of_a_used_up_key_are_parked_in_steps_and_others_go_on(
     desk.policy = replace(desk.policy, unlimited_ahead_jobs=400)
     assert len(desk.take(worker)) == 26
     assert desk.faults() == {}
+
+
+AGED = "UPDATE holds SET resolved_at = now() - interval '8 days' WHERE state <> 'held'"
+GUESSED = "UPDATE holds SET state = 'posted', actual_usd = amount_usd, is_estimate = true WHERE job_id = :job"
+LEFT = "SELECT array_agg(state || CASE WHEN is_estimate THEN '?' ELSE '' END ORDER BY state, is_estimate) FROM holds"
+
+
+def test_resolved_holds_are_forgotten_after_a_while_and_no_others(desk: Desk) -> None:
+    put(desk, CAP)
+    desk.submit(5)
+    worker = desk.worker()
+    jobs = desk.take(worker)
+    attempts = desk.start(jobs[:3], worker)
+    desk.settle(success(jobs[0], attempts[jobs[0].id]), *(unknown(job, attempts[job.id]) for job in jobs[1:3]))
+    _hand_back(desk, jobs[3:4])
+    spent = figures(desk)
+    desk.execute(GUESSED, job=jobs[2].id)
+    desk.execute(AGED)
+
+    def forget(after_seconds: float) -> int:
+        with desk.engine.begin() as conn:
+            return forget_resolved(conn, after_seconds=after_seconds)
+
+    assert forget(7 * 86_400) == 0, "a young job's holds are not even looked at"
+    assert forget(0) == 2
+    assert forget(0) == 0
+    assert desk.scalar(LEFT) == ["held", "posted?", "uncertain"]
+    assert figures(desk) == spent
