@@ -82,6 +82,7 @@ def connect_services(settings: Settings) -> Services:
     client = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
     limiter = LimiterAdmin(blocking, prefix=settings.redis_prefix)
     publisher = CeleryPublisher(redis_url, settings.redis_prefix)
+    draining = asyncio.Event()
     return Services(
         settings=settings,
         database=database,
@@ -97,10 +98,10 @@ def connect_services(settings: Settings) -> Services:
         publisher=publisher,
         keyring=Keyring(database),
         intake=Intake(database, publisher, DispatchPolicy.of(settings)),
-        events=EventFeed(database, in_thread, most_listeners=settings.event_streams_max),
+        events=EventFeed(database, in_thread, most_listeners=settings.event_streams_max, is_draining=draining.is_set),
         waiters=JobWaiters(database, client, prefix=settings.redis_prefix),
         quotas=QuotaShares(database, limiter),
-        draining=asyncio.Event(),
+        draining=draining,
         _blocking_redis=blocking,
     )
 

@@ -1,6 +1,5 @@
 """`/v1/events`: what happens, as server-sent events (docs/events.md)."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from api.services import Services, Serving
 from api.threads import in_thread
 from pressroom.errors import InvalidInput, Problem
 from pressroom.events.read import STREAM_TYPES, Event, Interest, parse_patterns
-from pressroom.events.stream import Beginning, EventsGone, Following
+from pressroom.events.stream import EventsGone, Following
 from pressroom.ids import parse_id
 
 router = APIRouter(tags=["events"])
@@ -80,8 +79,9 @@ async def follow(
 
 async def _with_first(first: bytes, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     yield first
-    async for chunk in body:
-        yield chunk
+    async with aclosing(body):
+        async for chunk in body:
+            yield chunk
 
 
 async def _body(services: Services, following: Following, last_id: int | None) -> AsyncGenerator[bytes, None]:
@@ -95,31 +95,9 @@ async def _body(services: Services, following: Following, last_id: int | None) -
             yield b""
             return
         yield _COME_AGAIN
-        async for chunk in _until_draining(services, following, beginning):
-            yield chunk
-
-
-async def _until_draining(
-    services: Services, following: Following, beginning: Beginning
-) -> AsyncGenerator[bytes, None]:
-    """Ends, too, when the process is told to stop: clients come again, to one that goes on."""
-    draining = asyncio.ensure_future(services.draining.wait())
-    try:
         async with aclosing(following.events(beginning)) as events:
-            while True:
-                coming = asyncio.ensure_future(anext(events))
-                await asyncio.wait((coming, draining), return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait((coming,))
-                    return
-                try:
-                    event = coming.result()
-                except StopAsyncIteration:
-                    return
+            async for event in events:
                 yield _ALIVE if event is None else _frame(event)
-    finally:
-        draining.cancel()
 
 
 def _frame(event: Event) -> bytes:

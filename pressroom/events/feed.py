@@ -52,9 +52,12 @@ class EventFeed:
         in_thread: InThread,
         *,
         most_listeners: int,
+        is_draining: Callable[[], bool] = lambda: False,
         look_seconds: float = _LOOK_SECONDS,
         remembered: int = _REMEMBERED,
     ) -> None:
+        """Once `is_draining`, all streams end: clients come again, to a process that goes on."""
+        self._is_draining = is_draining
         self._database = database
         self._in_thread = in_thread
         self._most_listeners = most_listeners
@@ -69,6 +72,8 @@ class EventFeed:
         self._waiting: dict[Key, set[asyncio.Event]] = {}
         self.position = 0
         """Up to here everything is remembered or older than `floor`."""
+        self.ended = False
+        """Whether the process is about to stop."""
         self.floor = 0
         """What came after this place is remembered."""
 
@@ -90,6 +95,8 @@ class EventFeed:
 
     async def ready(self) -> int:
         """The place up to which all is settled: a listener that begins now begins there. Raises Unavailable."""
+        if self.ended:
+            raise Unavailable("this process is about to stop")
         try:
             async with asyncio.timeout(_FIRST_LOOK_SECONDS):
                 await self._begun.wait()
@@ -107,7 +114,9 @@ class EventFeed:
         return await self._in_thread(self._read_page, interest, after, self.position)
 
     async def wait(self, interest: Interest, after: int, seconds: float) -> bool:
-        """Until there may be something for the listener after its place; False when the time is over before."""
+        """Until there may be something for the listener after its place, or the feed ends; False when neither was."""
+        if self.ended:
+            return True
         if self.position > after and any(True for key in _keys_of(interest) for _ in self._remembered_of(key, after)):
             return True
         woken = asyncio.Event()
@@ -128,7 +137,10 @@ class EventFeed:
         return True
 
     async def _look(self) -> None:
-        while True:
+        while not self.ended:
+            if self._is_draining():
+                self._end()
+                return
             try:
                 full = await self._turn()
             except SQLAlchemyError as error:
@@ -152,6 +164,12 @@ class EventFeed:
         self._remember(events)
         self.position = reached
         return len(events) == _PAGE
+
+    def _end(self) -> None:
+        self.ended = True
+        for waiting in self._waiting.values():
+            for one in waiting:
+                one.set()
 
     def _remember(self, events: list[Event]) -> None:
         woken: set[asyncio.Event] = set()
@@ -205,6 +223,7 @@ class EventFeed:
 
     async def close(self) -> None:
         """Stop looking."""
+        self._end()
         if self._looking is not None:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):

@@ -70,7 +70,7 @@ class Following:
             if beginning.standing.is_final:
                 return
         place, quiet_seconds = beginning.place, 0.0
-        while True:
+        while not self._feed.ended:
             came, place = await self._next(place)
             for event in came:
                 is_end = self._is_end(event)

@@ -25,7 +25,7 @@ def _read(engine: Engine, horizon: Horizon, after: int) -> list[Event]:
 
 
 def _want_jobs(desk: Desk, batch_id: UUID) -> None:
-    desk.execute("UPDATE batches SET metadata = '{\"pressroom_events\": \"jobs\"}' WHERE id = :id", id=batch_id)
+    desk.execute('UPDATE batches SET metadata = \'{"pressroom_events": "jobs"}\' WHERE id = :id', id=batch_id)
 
 
 def _batch_of(desk: Desk) -> UUID:
@@ -157,4 +157,6 @@ def test_the_underscore_of_a_pattern_is_an_underscore(desk: Desk) -> None:
     with desk.engine.begin() as conn:
         record_events(conn, [NewEvent(name, DEFAULT_PROJECT_ID) for name in ("batch.in_progress", "batch.inXprogress")])
 
-    assert desk.scalar("SELECT e.type FROM webhook_deliveries d JOIN events e ON e.id = d.event_id") == "batch.in_progress"
+    assert (
+        desk.scalar("SELECT e.type FROM webhook_deliveries d JOIN events e ON e.id = d.event_id") == "batch.in_progress"
+    )
