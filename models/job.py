@@ -92,6 +92,13 @@ class Job(Base):
             postgresql_where=text("state IN ('failed', 'cancelled', 'expired')"),
         ),
         Index(
+            "ix_jobs_custom_id",
+            "project_id",
+            "custom_id",
+            "id",
+            postgresql_where=text("batch_id IS NULL AND custom_id IS NOT NULL"),
+        ),
+        Index(
             "ix_jobs_over_budget",
             "waiting_budget_id",
             "priority",

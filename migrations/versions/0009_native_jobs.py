@@ -14,6 +14,13 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # Jobs of batches are not in it, and cost nothing.
+    op.create_index(
+        "ix_jobs_custom_id",
+        "jobs",
+        ["project_id", "custom_id", "id"],
+        postgresql_where=sa.text("batch_id IS NULL AND custom_id IS NOT NULL"),
+    )
     op.create_table(
         "job_tags",
         sa.Column("project_id", sa.UUID(), nullable=False),
@@ -64,3 +71,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("idempotency_keys", "job_dependencies", "job_notes", "job_tags"):
         op.drop_table(table)
+    op.drop_index("ix_jobs_custom_id", "jobs")

@@ -30,6 +30,16 @@ _BY_DEPLOYMENT = """
         AND j.deployment_id BETWEEN d.id AND d.id
       ORDER BY j.project_id DESC, j.deployment_id DESC, j.id DESC LIMIT :limit) t
 """
+_TAGGED = """
+    SELECT j.id, j.state FROM job_tags g JOIN jobs j ON j.id = g.job_id
+    WHERE {where} AND g.project_id BETWEEN :project_id AND :project_id AND g.tag BETWEEN :tag AND :tag
+    ORDER BY g.project_id DESC, g.tag DESC, g.job_id DESC LIMIT :limit
+"""
+_NAMED = """
+    SELECT j.id, j.state FROM jobs j WHERE {where} AND j.project_id BETWEEN :project_id AND :project_id
+      AND j.custom_id BETWEEN :custom_id AND :custom_id
+    ORDER BY j.project_id DESC, j.custom_id DESC, j.id DESC LIMIT :limit
+"""
 _PLAIN = "SELECT j.id, j.state FROM jobs j WHERE {where} AND {kind} ORDER BY j.id DESC LIMIT :limit"
 
 _KINDS = (
@@ -67,8 +77,14 @@ class JobCounts:
 
 def newest(conn: Connection, which: Selection, *, limit: int, before: UUID | None = None) -> list[UUID]:
     """Ids of the newest of the selected jobs, below `before` where that is given; the newest first."""
-    found = [row.id for row in _rows(conn, which, limit=limit, before=before)]
+    found = [row.id for row in _rows(conn, which, limit=limit, beyond=before)]
     return sorted(found, reverse=True)[:limit]
+
+
+def oldest(conn: Connection, which: Selection, *, limit: int, after: UUID | None = None) -> list[UUID]:
+    """The same from the other end."""
+    found = [row.id for row in _rows(conn, which, limit=limit, beyond=after, oldest_first=True)]
+    return sorted(found)[:limit]
 
 
 def count_jobs(conn: Connection, which: Selection, states: Iterable[JobState]) -> JobCounts:
@@ -92,16 +108,22 @@ def _states(which: Selection) -> frozenset[JobState]:
     return frozenset(JobState) if which.error_code is None else UNSUCCESSFUL
 
 
-def _rows(conn: Connection, which: Selection, *, limit: int, before: UUID | None = None) -> Sequence[Row[Any]]:
-    """The newest `limit` of every kind of jobs that is asked for: more than that in all."""
+def _rows(
+    conn: Connection, which: Selection, *, limit: int, beyond: UUID | None = None, oldest_first: bool = False
+) -> Sequence[Row[Any]]:
+    """The newest, or oldest, `limit` of every kind of jobs that is asked for: more than that in all."""
     states = _states(which)
     where, bound = replace(which, model=None).where()
     bound |= {"limit": limit, "deployments": _deployments(conn, which.model)}
     if which.model is not None:
         where += " AND j.deployment_id = ANY(CAST(:deployments AS bigint[]))"
-    if before is not None:
-        where, bound["before"] = f"{where} AND j.id < :before", before
-    if which.ids:
+    if beyond is not None:
+        where, bound["beyond"] = f"{where} AND j.id {'>' if oldest_first else '<'} :beyond", beyond
+    if which.tag is not None:
+        query = _TAGGED.format(where=where)
+    elif which.custom_id is not None and which.batch_id is None:
+        query = _NAMED.format(where=where)
+    elif which.ids:
         query = _PLAIN.format(where=where, kind="true")
     elif which.batch_id is not None and states & _MOST:
         if not states & FINAL_STATES and not _is_unfinished(conn, which):
@@ -111,6 +133,8 @@ def _rows(conn: Connection, which: Selection, *, limit: int, before: UUID | None
         not_taken = UNSUCCESSFUL if JobState.SUCCEEDED in states else FINAL_STATES
         kinds = [kind for kind in _KINDS if kind[0] & states and kind[0] != not_taken]
         query = " UNION ALL ".join(f"({part.format(where=where, kind=kind)})" for _, part, kind in kinds)
+    # Every index is read as well from its other end.
+    query = query.replace(" DESC", "") if oldest_first else query
     used = {name: value for name, value in bound.items() if f":{name}" in query}
     return conn.execute(text(query), used).all()
 

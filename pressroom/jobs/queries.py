@@ -16,7 +16,7 @@ from pressroom.ids import show_id
 from pressroom.jobs import waiting
 from pressroom.jobs.budgets import BudgetRow, budgets_of_batch
 from pressroom.jobs.dependencies import Dependency, needs_of
-from pressroom.jobs.job_lists import newest
+from pressroom.jobs.job_lists import newest, oldest
 from pressroom.jobs.selection import Selection
 from pressroom.operations.checks import shortened
 
@@ -285,14 +285,24 @@ def batch_progress(conn: Connection, project_id: UUID, batch_id: UUID) -> BatchP
 
 def list_jobs(conn: Connection, which: Selection, *, limit: int = 50, before: UUID | None = None) -> list[JobRow]:
     """Newest first; `before` continues after the last id of the page before."""
-    ids = newest(conn, which, limit=limit, before=before)
+    return jobs_of(conn, newest(conn, which, limit=limit, before=before))
+
+
+def list_oldest_jobs(conn: Connection, which: Selection, *, limit: int, after: UUID | None = None) -> list[JobRow]:
+    """Oldest first; `after` continues after the last id of the page before."""
+    return jobs_of(conn, oldest(conn, which, limit=limit, after=after))
+
+
+def jobs_of(conn: Connection, ids: Sequence[UUID]) -> list[JobRow]:
+    """The jobs of these ids, in their order. Which ids a project may see, the caller knows."""
     query = f"""
         SELECT {_JOB_COLUMNS}, {waiting.COLUMNS}
         FROM jobs j JOIN deployments d ON d.id = j.deployment_id {waiting.JOINS}
-        WHERE j.id = ANY(CAST(:ids AS uuid[])) ORDER BY j.id DESC
+        WHERE j.id = ANY(CAST(:ids AS uuid[]))
     """  # noqa: S608  (no values)
-    rows = conn.execute(text(query), {"ids": ids}).mappings().all()
-    return [JobRow(**row) for row in waiting.with_reasons(conn, [dict(row) for row in rows])]
+    rows = [dict(row) for row in conn.execute(text(query), {"ids": list(ids)}).mappings()]
+    found = {row["id"]: JobRow(**row) for row in waiting.with_reasons(conn, rows)}
+    return [found[id_] for id_ in ids if id_ in found]
 
 
 def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:

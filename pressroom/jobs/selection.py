@@ -22,7 +22,8 @@ _ID_SLACK = timedelta(hours=1)
 class Selection:
     """All conditions must hold; an empty one holds always. `project_id` is not optional: nothing crosses projects.
 
-    An `error_code` without states selects jobs that ended with it, not those that met it and were queued again.
+    An `error_code` without states selects jobs that ended with it, not those that met it and were queued again. A
+    `custom_id` without a batch selects jobs outside batches.
     """
 
     project_id: UUID
@@ -75,6 +76,9 @@ class Selection:
             if value is not None:
                 clauses.append(clause)
                 bound[name] = value
+        # Of single jobs, whose names are in an index; a batch's are looked for in the batch.
+        if self.custom_id is not None and self.batch_id is None:
+            clauses.append("j.batch_id IS NULL")
         # Implied; said so that the partial indexes serve.
         if self.states and set(self.states) <= OUT:
             clauses.append("j.lease_id IS NOT NULL")
