@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.system",
     "tests.fixtures.desk",
     "tests.fixtures.api",
+    "tests.fixtures.receiver",
     "tests.fixtures.shared_api",
     "tests.fixtures.tenant",
 ]

@@ -7,6 +7,7 @@ name. A redirect is another address: follow none, or admit each. Used for webhoo
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pressroom.net.addresses import Network, is_allowed, refusal
 
 WEB_PORTS = frozenset({443, 8443})
 _LONGEST_URL = 2048
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _RESOLVE_SECONDS = 5.0
 _REMEDY = "Give an https address that the whole internet can reach, as https://example.com/hooks"
 
@@ -152,7 +154,9 @@ async def _resolve(url: str, host: str, port: int) -> tuple[str, ...]:
     try:
         return (str(ipaddress.ip_address(host)),)
     except ValueError:
-        pass  # a name
+        if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+            # 127.1, 0x7f.1, 2130706433: no name ends in a number, but some resolvers take it for an address.
+            raise AddressRefused(url, "has a number for a host that is no address as it should be written") from None
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_RESOLVE_SECONDS):
