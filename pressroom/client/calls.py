@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pressroom.client.errors import NoAnswer, StillRunning, answered_error
 from pressroom.client.retrying import RetryPolicy
-from pressroom.client.steps import Answer, Item, Pause, Request, Silence, Steps, Stream, Upload
+from pressroom.client.steps import Answer, Item, Pause, Request, Silence, Steps, Stream, T, Upload
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _PAGE_SIZE = 100
@@ -72,13 +72,13 @@ class Calls:
         answer = yield from self.send(Request("DELETE", path, is_repeatable=True))
         return json.loads(answer.content)
 
-    def pages(self, path: str, **params: Any) -> Stream[Mapping[str, Any]]:
-        """Every object of a list, page after page."""
+    def pages(self, path: str, read: Callable[[Mapping[str, Any]], T], **params: Any) -> Stream[T]:
+        """Every object of a list, page after page, as `read` makes it of what came."""
         after: str | None = None
         while True:
             page = yield from self.get(path, **{"limit": _PAGE_SIZE, **params, "after": after})
             for found in page["data"]:
-                yield Item(found)
+                yield Item(read(found))
             last = page.get("last_id") or (page["data"][-1]["id"] if page["data"] else None)
             if not page.get("has_more") or last is None or last == after:
                 return

@@ -111,7 +111,8 @@ const checks = {
     const created = await client.batches.create({ ...asked, metadata: { of: "node" } });
     const batch = await finished(created.id);
     assert.equal(batch.status, "completed");
-    assert.deepEqual(batch.request_counts, { total: 12, completed: 12, failed: 0 });
+    const { total, completed, failed } = batch.request_counts;
+    assert.deepEqual([total, completed, failed], [12, 12, 0]);
     assert.deepEqual(batch.metadata, { of: "node" });
     const output = await (await client.files.content(batch.output_file_id)).text();
     const answers = output.trim().split("\n").map((line) => JSON.parse(line));
@@ -130,9 +131,9 @@ const checks = {
     const asked = { input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" };
     const { id } = await client.batches.create(asked);
     assert.ok(["cancelling", "cancelled", "completed"].includes((await client.batches.cancel(id)).status));
-    const { total, completed, failed } = (await finished(id)).request_counts;
-    assert.equal(total, 400);
-    assert.ok(completed + failed <= total);
+    const cancelled = await finished(id);
+    assert.ok(["cancelled", "completed"].includes(cancelled.status));
+    assert.ok(cancelled.cancelled_at || cancelled.completed_at);
   },
 
   async "errors are of the package's own kinds"() {
