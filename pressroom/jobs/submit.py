@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from models import PriorityClass
 from pressroom.events.outbox import record_jobs
 from pressroom.ids import new_id
+from pressroom.jobs.copy_rows import CopyRows
 from pressroom.jobs.flows import FlowChange, FlowKey, change_flows, ensure_flow, ensure_stake, flow_deadline
 from pressroom.jobs.resolve import DeploymentRef
 from pressroom.jobs.share import Share
@@ -112,9 +113,13 @@ def insert_groups(
         told = told and to.batch_id is None
         rows = _Rows(conn, to)
         stream = iter(jobs)
-        while count := rows.take(islice(stream, CHUNK), inserted, keep_ids=keep_ids):
-            inserted.total += count
-            rows.copy()
+        try:
+            while count := rows.take(islice(stream, CHUNK), inserted, keep_ids=keep_ids):
+                inserted.total += count
+                rows.copy()
+            rows.settle()
+        finally:
+            rows.close()
         for flow, change in rows.changes.items():
             if not to.blocked:
                 change.queued = change.jobs
@@ -144,6 +149,7 @@ class _Rows:
         self._starts: dict[_StartKey, tuple[str, FlowChange]] = {}
         self._jobs: list[str] = []
         self._requests: list[str] = []
+        self._copying = CopyRows(conn)
         self.changes: dict[int, FlowChange] = {}
         for model in to.deployments:
             self._find_place(model)
@@ -176,15 +182,23 @@ class _Rows:
         return len(self._jobs)
 
     def copy(self) -> None:
-        """Send what was added, and forget it."""
-        cursor = self._conn.connection.cursor()
-        try:
-            for statement, rows in ((_COPY_JOBS, self._jobs), (_COPY_REQUESTS, self._requests)):
-                with cursor.copy(statement) as copy:
-                    copy.write("".join(rows))
-                rows.clear()
-        finally:
-            cursor.close()
+        """Send what was added, and forget it. A whole chunk goes while the next is being made."""
+        is_whole = len(self._jobs) >= CHUNK
+        chunk = [(_COPY_JOBS, "".join(self._jobs)), (_COPY_REQUESTS, "".join(self._requests))]
+        self._jobs.clear()
+        self._requests.clear()
+        if is_whole:
+            self._copying.begin(chunk)
+        else:
+            self._copying.send(chunk)
+
+    def settle(self) -> None:
+        """Wait until all that was sent is there."""
+        self._copying.settle()
+
+    def close(self) -> None:
+        """Let go of the connection, whatever happened."""
+        self._copying.close()
 
     def _start(self, key: _StartKey) -> tuple[str, FlowChange]:
         """The columns that all jobs of a flow at an endpoint share, and what is added to the flow."""
@@ -193,6 +207,7 @@ class _Rows:
             self._starts.clear()
         pool_id = self._pool_of[deployment_id]
         stake = self._stakes.get(pool_id) or self._find_stake(pool_id)
+        self.settle()
         flow = ensure_flow(self._conn, FlowKey(stake, deployment_id, to.batch_id, priority, flow_deadline(deadline)))
         change = self.changes.setdefault(flow, FlowChange(ready=not to.blocked))
         batch = to.batch_id.hex if to.batch_id is not None else "\\N"
@@ -211,6 +226,7 @@ class _Rows:
 
     def _find_stake(self, pool_id: int) -> int:
         to = self._to
+        self.settle()
         stake = ensure_stake(self._conn, pool_id=pool_id, project_id=to.project_id, priority_class=to.priority_class)
         self._stakes[pool_id] = stake
         return stake
