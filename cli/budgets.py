@@ -57,7 +57,9 @@ def list_(ctx: typer.Context, *, as_json: Json = False) -> None:
 
     settings = load_settings(ctx.obj)
     with open_system(settings) as system, system.engine.connect() as conn:
-        rows = [row for row in list_budgets(conn) if row.is_sandbox is settings.uses_sandbox or _is_used(row)]
+        rows = list_budgets(conn)
+    used = {row.id for row in rows if _is_used(row)}
+    rows = [row for row in rows if _is_used(row) or (row.id not in used and row.is_sandbox is settings.uses_sandbox)]
     if as_json:
         answer_json([records.budget_record(row) for row in rows])
         return

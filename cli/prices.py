@@ -10,7 +10,7 @@ import typer
 
 from cli.context import load_settings, open_system
 from cli.option_groups import grouped
-from cli.options import Json, examples
+from cli.options import Json, examples, program
 from cli.terminal import answer, answer_json, answer_table
 from cli.wording import shortened
 
@@ -59,6 +59,14 @@ def list_(
             sync_catalog_prices(conn)  # seen here, and not kept: listing changes nothing
             rows = list_prices(conn, model=model, at=day, today=datetime.now(UTC).date())
             conn.rollback()
+    if model is not None and not rows:
+        from pressroom.errors import NotFound
+
+        when = "" if day is None else f" that is in force on {day}"
+        remedy = (
+            f"`{program()} prices list` shows all there are, and `{program()} prices set {shortened(model)} …` adds one"
+        )
+        raise NotFound(f"{shortened(model)} has no price{when}: {remedy}")
     if as_json:
         answer_json([_record(listed) for listed in rows])
         return

@@ -87,3 +87,18 @@ def test_a_project_of_the_environment_gives_way_to_what_was_typed(
     twice = ("budgets", "remove", "--project", "default", "--installation", "--yes")
     assert "must be of one thing" in pressroom(*twice, code=ExitCode.BAD_INPUT).stderr
     assert len(pressroom("budgets", "list", "--json")) == 2
+
+
+def test_what_the_sandbox_has_used_is_not_shown_beside_an_empty_row_of_real_money(
+    pressroom: Run, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressroom("budgets", "set", "7", "--installation")
+    desk.submit(1)
+    desk.take(desk.worker())
+    desk.project("idle")
+    pressroom("budgets", "set", "5", "--project", "idle")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+
+    shown = pressroom("budgets", "list", "--json")
+
+    assert [(row["scope"], row["sandbox"]) for row in shown] == [("installation", True), ("project", False)]

@@ -66,6 +66,10 @@ def test_a_model_without_a_price_is_submitted_once_it_has_one(pressroom: Run, te
 
     pressroom("prices", "set", "own-model", "--input", "2", "--output", "8")
 
+    assert (
+        "prices set own-model"
+        in pressroom("prices", "list", "--model", "own-model", "--at", "2020-01-01", code=ExitCode.BAD_INPUT).stderr
+    )
     [row] = pressroom("prices", "list", "--model", "own-model", "--json")
     assert (row["input_usd"], row["cached_input_usd"], row["output_usd"], row["state"]) == ("2", "2", "8", "in force")
     assert pressroom("submit", path, "--json")["est_cost_usd"] > "0.0024"
