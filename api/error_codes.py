@@ -46,6 +46,30 @@ CODES: dict[str, Explained] = {
     "conflict": Explained(
         409, "The thing exists, and its state does not allow what was asked.", "Read it again; the message says more."
     ),
+    "idempotency_key_in_use": Explained(
+        409,
+        "Another request with the same Idempotency-Key is being stored at this moment.",
+        "Send it again after Retry-After: it gets the other's answer.",
+    ),
+    "idempotency_key_reused": Explained(
+        409,
+        "The Idempotency-Key was another request's within the last day.",
+        "Make up a new key for every new request, and send the same one only with the same body.",
+    ),
+    "job_not_ended": Explained(
+        409,
+        "The job has no answer yet.",
+        "Come again after Retry-After, or listen at /v1/events; GET /v1/jobs/{id} says what it waits for.",
+    ),
+    "job_not_found": Explained(
+        400, "`depends_on` names a job that is not in this project.", "GET /v1/jobs lists the project's jobs."
+    ),
+    "duplicate_custom_id": Explained(
+        400, "Two jobs of a request, or two lines of a file, have the same custom_id.", "Give each a name of its own."
+    ),
+    "dependency_cycle": Explained(
+        400, "Jobs of the request wait for one another in a circle.", "Leave one of the dependencies out."
+    ),
     "request_too_large": Explained(
         413,
         "The body is larger than is taken at this address.",

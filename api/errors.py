@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from pressroom.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
+from pressroom.jobs.idempotency import RETRY_SECONDS, KeyInUse, KeyReused
 from pressroom.storage.errors import StorageUnavailable
 
 RETRY_AFTER_SECONDS = 5
@@ -91,6 +92,11 @@ def translate(error: Exception) -> ApiError | None:
             return ApiError(400, code=first.code, message=str(error), param=first.field)
         case NotFound():
             return ApiError(404, code="not_found", message=str(error))
+        case KeyInUse():
+            retry = {"Retry-After": str(RETRY_SECONDS)}
+            return ApiError(409, code="idempotency_key_in_use", message=str(error), headers=retry)
+        case KeyReused():
+            return ApiError(409, code="idempotency_key_reused", message=str(error), param="Idempotency-Key")
         case Conflict():
             return ApiError(409, code="conflict", message=str(error))
         case Unavailable() | StorageUnavailable():

@@ -15,6 +15,7 @@ from api.threads import LONG_THREADS, THREADS, in_thread
 from pressroom.database import connect
 from pressroom.errors import PressroomError
 from pressroom.events.feed import EventFeed
+from pressroom.jobs.accept import Acceptor
 from pressroom.jobs.dispatch import DispatchPolicy
 from pressroom.jobs.intake import Intake
 from pressroom.jobs.publish import CeleryPublisher
@@ -40,6 +41,8 @@ class Services:
     store: ObjectStore
     publisher: CeleryPublisher
     keyring: Keyring
+    acceptor: Acceptor
+    """Takes native jobs in, all of a request or none of it."""
     intake: Intake
     """Takes single requests in, many in one commit."""
     events: EventFeed
@@ -97,6 +100,7 @@ def connect_services(settings: Settings) -> Services:
         ),
         publisher=publisher,
         keyring=Keyring(database),
+        acceptor=Acceptor(database, publisher, DispatchPolicy.of(settings)),
         intake=Intake(database, publisher, DispatchPolicy.of(settings)),
         events=EventFeed(database, in_thread, most_listeners=settings.event_streams_max, is_draining=draining.is_set),
         waiters=JobWaiters(database, client, prefix=settings.redis_prefix),

@@ -127,6 +127,8 @@ class Settings(BaseSettings):
     """Longest time for one delivery, from looking up the name to the answer."""
     webhook_disable_after_seconds: Seconds = 259_200.0
     """An endpoint whose every delivery has failed for so long is disabled, with an alert."""
+    artifact_redirects: bool | None = None
+    """Whether `/v1/artifacts/{id}/content` sends clients to the store itself. Not set: if the store is AWS."""
     confirm_above_usd: Decimal = Field(default=Decimal(10), ge=0)
     """An input that may cost more than this is asked about before it is submitted; scripts give `--yes`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -166,6 +168,11 @@ class Settings(BaseSettings):
     def uses_sandbox(self) -> bool:
         """Whether jobs go to the sandbox, because there is no API key."""
         return self.openai_api_key is None
+
+    @property
+    def redirects_to_store(self) -> bool:
+        """Whether clients are sent to the store for pictures. One with an address of its own may be out of reach."""
+        return self.s3_endpoint_url is None if self.artifact_redirects is None else self.artifact_redirects
 
     @property
     def provider(self) -> str:

@@ -209,10 +209,13 @@ class Reprioritise(JobFilter, Urgency):
 
 
 class Selected(BaseModel):
-    """What a call by filter did. With `dry_run`, `matched` is what it would have been about, and nothing was done."""
+    """What a call by filter did; with `dry_run`, what it would have been about, and nothing was done."""
 
     object: Literal["jobs.selected"] = "jobs.selected"
     dry_run: bool
-    matched: dict[str, int] = Field(description="Jobs that it concerns, by state.", examples=[{"queued": 120}])
+    matched: dict[str, int] | None = Field(
+        description="Of a dry run: the jobs that it concerns, by state.", examples=[{"queued": 120}]
+    )
+    exact: bool = Field(description="False where `matched` was not counted to the end: there are more.")
     changed: int = Field(description="Jobs cancelled, queued again, or moved.")
     running: int = Field(description="Of a cancel: jobs being called, which end with their call.")

@@ -57,6 +57,12 @@ _ATTEMPTS = text(
     FROM attempts WHERE job_id = :id ORDER BY number
     """
 )
+_REQUEST = text(
+    """
+    SELECT CAST(q.body AS text) FROM jobs j JOIN job_requests q ON q.job_id = j.id
+    WHERE j.id = :id AND j.project_id = :project_id
+    """
+)
 _ARTIFACTS = text(
     """
     SELECT id, kind, position, key, content_type, byte_size, sha256, width, height
@@ -314,8 +320,7 @@ def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:
     """  # noqa: S608
     row = conn.execute(text(query), {"id": job_id, "project_id": project_id}).mappings().one_or_none()
     if row is None:
-        remedy = "`pressroom jobs list` shows the newest; give --project NAME for those of another"
-        raise NotFound(f"there is no job {show_id('job', job_id)} in this project: {remedy}")
+        raise _no_job(job_id)
     [rest] = waiting.with_reasons(conn, [dict(row)])
     body, status_code, answer, error = (rest.pop(name) for name in ("request", "status_code", "answer", "error"))
     return JobDetail(
@@ -328,3 +333,17 @@ def find_job(conn: Connection, project_id: UUID, job_id: UUID) -> JobDetail:
         artifacts=[ArtifactRow(**a._mapping) for a in conn.execute(_ARTIFACTS, {"id": job_id})],
         needs=needs_of(conn, job_id),
     )
+
+
+def find_request(conn: Connection, project_id: UUID, job_id: UUID) -> str:
+    """A job's request body, as JSON text. Raises NotFound."""
+    bound = {"id": job_id, "project_id": project_id}
+    found: str | None = conn.execute(_REQUEST, bound).scalar_one_or_none()
+    if found is None:
+        raise _no_job(job_id)
+    return found
+
+
+def _no_job(job_id: UUID) -> NotFound:
+    remedy = "`pressroom jobs list` shows the newest; give --project NAME for those of another"
+    return NotFound(f"there is no job {show_id('job', job_id)} in this project: {remedy}")
