@@ -8,8 +8,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from pressroom.batches.pages import job_pages
-from pressroom.batches.rendering import PROVIDER_WORDS, LineRenderer
-from pressroom.batches.result_files import ERRORS, OUTPUT, ResultRole
+from pressroom.batches.result_files import ERRORS, OUTPUT, ResultRole, result_lines
 from pressroom.batches.turns import Turn, TurnLost
 from pressroom.events.outbox import record_batches
 from pressroom.files.books import NewFile, add_file, drop_files_of
@@ -98,7 +97,7 @@ def _begin(turn: Turn, store: ObjectStore, role: ResultRole, file_id: UUID) -> _
 
 
 def _write(turn: Turn, store: ObjectStore, writings: Sequence[_Writing]) -> None:
-    renderer = LineRenderer(store, words=PROVIDER_WORDS)
+    renderer = result_lines(store)
     by_state = {state.value: writing for writing in writings for state in writing.role.states}
     for jobs, pictures in job_pages(turn.engine, turn.id, (*OUTPUT.states, *ERRORS.states)):
         for job, _, pieces in renderer.lines([(job, pictures.get(job.id, [])) for job in jobs]):

@@ -17,6 +17,8 @@ from pressroom.batches.rendering import PROVIDER_WORDS, LineRenderer
 from pressroom.ids import show_id
 from pressroom.storage import ObjectStore
 
+LINK_SECONDS = 7 * 86_400
+"""The longest that S3 allows; the provider's are good for an hour."""
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -57,6 +59,15 @@ class GrowingFile:
         return f"{show_id('batch', self.batch_id)}_{self.role.name}.jsonl"
 
 
+def result_lines(store: ObjectStore) -> LineRenderer:
+    """Lines in the provider's words; pictures that were asked for as links can be had by them for a week."""
+    return LineRenderer(
+        store,
+        lambda picture: store.presigned_url(picture.key, expires_seconds=LINK_SECONDS),
+        words=PROVIDER_WORDS,
+    )
+
+
 def find_growing(conn: Connection, project_id: UUID, file_id: UUID) -> GrowingFile | None:
     """The file of that id, if it is one of a batch that is not finalized."""
     row = conn.execute(_FIND, {"file": file_id, "project": project_id}).one_or_none()
@@ -67,7 +78,7 @@ def find_growing(conn: Connection, project_id: UUID, file_id: UUID) -> GrowingFi
 
 def read_growing(engine: Engine, store: ObjectStore, growing: GrowingFile) -> Iterator[bytes]:
     """What the file has by now, in chunks, in the order of the input and in flat memory. Raises StorageError."""
-    renderer = LineRenderer(store, words=PROVIDER_WORDS)
+    renderer = result_lines(store)
     chunk = bytearray()
     for jobs, pictures in job_pages(engine, growing.batch_id, growing.role.states):
         for _, _, pieces in renderer.lines([(job, pictures.get(job.id, [])) for job in jobs]):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import openai
 import pytest
 from openai.types import Batch
@@ -16,6 +17,7 @@ from pressroom.ids import parse_id, show_id
 from pressroom.settings import SANDBOX
 from tests.api.batch_lines import CHAT, IMAGES, as_jsonl, chat_line, picture_line, read_jsonl
 from tests.fixtures.api import LiveApi
+from tests.fixtures.system import CALM
 
 _SECONDS = 60.0
 _OVER = ("completed", "failed", "expired", "cancelled")
@@ -62,7 +64,8 @@ def test_a_batch_runs_from_upload_to_output(tenant: LiveApi) -> None:
 
 def test_lines_that_fail_are_in_the_error_file(tenant: LiveApi) -> None:
     client = tenant.openai()
-    blocked = picture_line(1, prompt="[sandbox:moderation] a thing that is refused")
+    tenant.system.sandbox.replace_config({**CALM, "faults": [{"fault": "moderation", "match": {"contains": "a gun"}}]})
+    blocked = picture_line(1, prompt="a gun")
     batch = _wait(tenant, _create(tenant, [picture_line(0), blocked, picture_line(2)], endpoint=IMAGES).id)
     assert batch.status == "completed"
     assert batch.request_counts is not None
@@ -86,7 +89,8 @@ def test_pictures_come_as_they_were_asked_for(tenant: LiveApi) -> None:
     assert [picture[:4] for picture in pictures] == [b"\x89PNG"] * 2
     assert pictures[0] != pictures[1]
     assert "b64_json" not in linked["response"]["body"]["data"][0]
-    assert linked["response"]["body"]["data"][0]["url"]
+    link = linked["response"]["body"]["data"][0]["url"]
+    assert httpx2.get(link, trust_env=False).content[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +235,9 @@ def test_batches_of_others_are_not_there(tenant: LiveApi) -> None:
             call(made.id)
     assert made.id not in [batch.id for batch in stranger.batches.list()]
     with pytest.raises(openai.BadRequestError):
-        stranger.batches.create(input_file_id=made.input_file_id, endpoint=CHAT, completion_window="24h")
+        stranger.batches.create(
+            input_file_id=made.input_file_id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
 
 
 def test_a_batch_of_the_command_line_shows_with_its_results(tenant: LiveApi, tmp_path: Path) -> None:
@@ -239,7 +245,8 @@ def test_a_batch_of_the_command_line_shows_with_its_results(tenant: LiveApi, tmp
     path.write_bytes(as_jsonl([chat_line(0), picture_line(1)]))
     new = ingest(tenant.system.engine, path, options=IngestOptions(base_url=SANDBOX, project_id=tenant.project_id))
     batch = _wait(tenant, show_id("batch", new.id))
-    assert (batch.status, batch.input_file_id, batch.endpoint, batch.model) == ("completed", None, None, None)
+    shown = batch.to_dict()
+    assert [shown[name] for name in ("status", "input_file_id", "endpoint", "model")] == ["completed", None, None, None]
     assert batch.completed_at is not None
     assert batch.output_file_id is not None
     lines = read_jsonl(tenant.openai().files.content(batch.output_file_id).read())
