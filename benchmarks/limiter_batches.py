@@ -32,6 +32,14 @@ BATCHES = (
     replace(_S1, name="S2", batch=900, limits=replace(_S1.limits, announced_seconds=60)),
     replace(_S1, name="S3", latency=5.0),
 )
+_QUANTUM = replace(BATCHES[1].limits, quantum_seconds=0.5)
+UNKNOWN = (
+    *BATCHES,
+    replace(_S1, name="300 items in quanta of 0.5 s", limits=_QUANTUM),
+    replace(_S1, name="3,000 items at 10,000 RPM in quanta of 0.5 s", batch=3000,
+            limits=replace(_QUANTUM, rpm=10_000, tpm=1_100_000)),
+)  # fmt: skip
+"""Batches of whose limits the pool knows nothing at first."""
 _numbers = count(1)
 
 
@@ -48,17 +56,22 @@ class BatchOutcome:
 
 def ideal_seconds(scenario: Scenario) -> float:
     """All stored quota spent, the rest at the rate, and one mean latency."""
+    limits = scenario.limits
     assert scenario.batch is not None
-    per_second = 60_000 / 60 / scenario.mean_tokens
-    return scenario.batch / per_second - scenario.limits.announced_seconds + scenario.latency
+    assert limits.rpm is not None
+    assert limits.tpm is not None
+    per_second = min(limits.rpm, limits.tpm / scenario.mean_tokens) / 60
+    stored = min(limits.announced_seconds, limits.quantum_seconds)
+    return max(0.0, scenario.batch / per_second - stored) + scenario.latency
 
 
 def run_batch(
-    scenario: Scenario, connection: redis.Redis, *, workers: int, learned: float | None = None
+    scenario: Scenario, connection: redis.Redis, *, workers: int, learned: float | None = None, known: bool = True
 ) -> BatchOutcome:
-    """One run with the real script; `learned` is the burst that an earlier run stored."""
+    """One run with the real script; `learned` is the burst that an earlier run stored. Not `known`: nothing is."""
     world = World(replace(scenario, workers=workers))
     limits = PoolLimits(rpm=scenario.limits.rpm, tpm=scenario.limits.tpm, learned_burst_seconds=learned)
+    limits = limits if known else PoolLimits()
     client = ScriptClient(world, connection, limits, name=f"{time.time_ns()}-{next(_numbers)}")
     world.client = client
     counts = world.run()
@@ -86,6 +99,13 @@ def main() -> None:
             for workers in (1, 2, 4, 8):
                 one = run_batch(scenario, connection, workers=workers)
                 print(f"| {scenario.name} | {workers} | {one.seconds:.1f} | {one.over_ideal:.3f} | {one.refused} |")
+        print("\n| limits unknown | workers | wall s | over ideal | 429s | % of calls |\n|---|---|---|---|---|---|")
+        for scenario in UNKNOWN:
+            for workers in (1, 2, 4):
+                one = run_batch(scenario, connection, workers=workers, known=False)
+                share = f"{100 * one.refused / (one.refused + one.done):.2f}"
+                cells = (scenario.name, workers, f"{one.seconds:.1f}", f"{one.over_ideal:.3f}", one.refused, share)
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
         print("\n| hidden quantum s | batch | workers | 429s, first run | learned s | 429s, next run |")
         print("|---|---|---|---|---|---|")
         for quantum in (0.5, 1.0, 2.0):

@@ -53,9 +53,12 @@ class ScriptClient:
         self._books = [WorkerBook() for _ in range(scenario.workers)]
         self._local: list[deque[Job]] = [deque() for _ in range(scenario.workers)]
         self._slots: dict[int, tuple[str, Cost]] = {}
+        self._ahead: list[dict[str, Job]] = [{} for _ in range(scenario.workers)]
         self._reports: list[tuple[list[Settled], list[Rejected]]] = [([], []) for _ in range(scenario.workers)]
         self._waking = [False] * scenario.workers
         self._paused_until = [0.0] * scenario.workers
+        self._generations = [0] * scenario.workers
+        self._announced: list[tuple[float, ...]] = [()] * scenario.workers
 
     def lose_state(self) -> None:
         """What FLUSHALL does."""
@@ -73,6 +76,10 @@ class ScriptClient:
         self._reports[worker][0].append(Settled(slot_id, estimate, job.true, headers))
         self._world.free[worker] += 1
         self.wake(worker)
+        limits = tuple(quota.limit for quota in headers.units() if quota is not None)
+        if limits != self._announced[worker]:
+            self._announced[worker] = limits
+            self._tick(worker, [])
 
     def refused(self, worker: int, job: Job, refusal: Refusal, headers: QuotaHeaders) -> None:
         slot_id, estimate = self._slots.pop(id(job))
@@ -94,21 +101,37 @@ class ScriptClient:
         for job, slot, slot_id in zip(jobs, grant.slots, grant.slot_ids, strict=False):
             world.free[worker] -= 1
             self._slots[id(job)] = (slot_id, self._estimator.estimate(job))
-            world.at(world.now + slot + 0.001, partial(self._start, worker, job))
+            self._ahead[worker][slot_id] = job
+            world.at(world.now + slot + 0.001, partial(self._start, worker, slot_id))
         left = jobs[len(grant.slots) :]
         self._local[worker].extendleft(reversed(left))
-        if left or (jobs and world.free[worker]):
+        if (left or (jobs and world.free[worker])) and not self._waking[worker]:
             self._waking[worker] = True
             again = max(PERIOD_SECONDS, grant.poll_after) + world.net.uniform(0, 0.01)
             world.at(world.now + again, partial(self._cycle, worker))
 
-    def _start(self, worker: int, job: Job) -> None:
+    def _start(self, worker: int, slot_id: str) -> None:
+        job = self._ahead[worker].pop(slot_id, None)
+        if job is None:
+            return
         if self._paused_until[worker] > self._world.now:
-            slot_id, estimate = self._slots.pop(id(job))
-            self._reports[worker][1].append(Rejected(slot_id, estimate, 0.0))
-            self._back(worker, job)
+            self._give_back(worker, job)
         else:
             self._world.send(worker, job)
+
+    def _give_back(self, worker: int, job: Job) -> None:
+        slot_id, estimate = self._slots.pop(id(job))
+        self._reports[worker][1].append(Rejected(slot_id, estimate, 0.0))
+        self._back(worker, job)
+
+    def _recall(self, worker: int, generation: int) -> None:
+        """A limit fell: what has a start time by the old one, and is still here, asks again."""
+        if generation == self._generations[worker]:
+            return
+        self._generations[worker] = generation
+        void, self._ahead[worker] = self._ahead[worker], {}
+        for job in reversed(void.values()):
+            self._give_back(worker, job)
 
     def _pick(self, worker: int, count: int) -> list[Job]:
         jobs: list[Job] = []
@@ -129,6 +152,7 @@ class ScriptClient:
             request = TickRequest(f"w{worker}", book.held, book.settled, book.rejected, costs)
             reply = self._drive(tick_steps(self.keys, request, self._clock()))
             if reply is not None:
+                self._recall(worker, reply.generation)
                 return book.answered(reply, costs)
             running = len(self._slots)
             self._drive(init_steps(self.keys, self._limits, running=running, lost=True, clock_us=self._clock()))

@@ -35,7 +35,11 @@ class Outcome:
     """One run's numbers; shares are fractions."""
 
     utilization: float
+    known_utilization: float
+    """Of the quota that the provider's answers had told of by then."""
     refused: float
+    unavoidable: float
+    """The part of `refused` that left before any answer could tell of the limits that refused it."""
     admitted: int
     lost: int
     delay_p50: float
@@ -131,7 +135,9 @@ def run(world: World, client: Client) -> Outcome:
     calls = counts.admitted + counts.refused
     return Outcome(
         utilization=world.utilization(),
+        known_utilization=world.utilization(known=True),
         refused=counts.refused / max(1, calls),
+        unavoidable=counts.unavoidable / max(1, calls),
         admitted=counts.admitted,
         lost=counts.lost,
         delay_p50=_percentile(counts.delays, 0.50),
@@ -181,12 +187,18 @@ def report(scenario: Scenario, connection: redis.Redis) -> None:
     """Run and print one scenario: ours, and the peers where they say something."""
     print(f"\n### {scenario.name}\n{HEAD}")
     arrivals = scenario.load is not None
-    print(row("Pressroom", run_script(scenario, connection), arrivals=arrivals), flush=True)
+    ours = run_script(scenario, connection)
+    print(row("Pressroom", ours, arrivals=arrivals), flush=True)
     if scenario.name.startswith(("S1 ", "S2 ", "S7", "S8", "S4", "S10")):
         for name, strategy in (("backoff, 6 attempts", BackoffClient), ("split between workers", SplitClient)):
             world = World(scenario)
             print(row(name, run(world, strategy(world)), arrivals=arrivals), flush=True)
+    if scenario.changes:
+        known, floor = f"{100 * ours.known_utilization:.1f}", f"{100 * ours.unavoidable:.3f}"
+        print(f"| of these, when answers told of it | {known} | {floor} unavoidable | | | |", flush=True)
     if scenario.name.startswith("S1 "):
+        nothing = run_script(scenario, connection, limits=PoolLimits())
+        print(row("Pressroom, limits unknown", nothing), flush=True)
         lost = run_script(scenario, connection, lose_state_at=150.0)
         print(row("Pressroom, Redis flushed at 150 s", lost), flush=True)
         guess = PoolLimits(rpm=500, tpm=200_000, defaults=frozenset({"rpm", "tpm"}))

@@ -89,6 +89,8 @@ class Counts:
     """Sum of the calls' latencies."""
     refusals: int = 0
     """429s of the whole run, warm-up included."""
+    unavoidable: int = 0
+    """429s after the warm-up, of calls that left before any worker could know of the limits that refused them."""
     ended: float = 0.0
     """When the last call came back."""
 
@@ -109,6 +111,8 @@ class World:
         self._number = 0
         self._left, self._completed = scenario.batch, 0
         self._factor, self._factor_seconds, self._since = 1.0, 0.0, scenario.warm_seconds
+        self._heard: float | None = 0.0
+        self._rise, self._unknown_seconds = 0.0, 0.0
         self._bias = [1.0 + 0.5 * self.jobs.random() for _ in range(TENANTS)]
 
     def at(self, when: float, action: Callable[[], None]) -> None:
@@ -156,14 +160,16 @@ class World:
 
     def send(self, worker: int, job: Job) -> None:
         """Call the provider; the client hears of it through `done` or `refused`."""
-        self.at(self.now + self._jitter(), lambda: self._arrives(worker, job))
+        left = self.now
+        self.at(self.now + self._jitter(), lambda: self._arrives(worker, job, left))
 
-    def utilization(self) -> float:
-        """Share of the binding dimension's quota used, as a fraction."""
+    def utilization(self, *, known: bool = False) -> float:
+        """Share of the binding dimension's quota used; `known`: without what no answer had told of yet."""
         limits, seconds = self.scenario.limits, self.scenario.seconds - self.scenario.warm_seconds
         per_minute = (limits.rpm, limits.tpm, limits.ipm)
         used = [a + b for a, b in zip(self.counts.units, self.provider.foreign_units, strict=True)]
         whole = self._factor_seconds + self._factor * (self.scenario.seconds - self._since)
+        whole -= self._unknown_seconds if known else 0.0
         shares = [u * 60 / limit / whole for u, limit in zip(used, per_minute, strict=True) if limit]
         if limits.rpd:
             shares.append(self.counts.units[0] / (limits.rpd * (1 + seconds / 86400)))
@@ -206,7 +212,9 @@ class World:
     def _change(self, factor: float) -> None:
         self.provider.scale(self.now, factor / self._factor)
         self._factor_seconds += self._factor * (self.now - self._since)
+        self._rise = factor - self._factor
         self._factor, self._since = factor, self.now
+        self._heard = None
 
     def _set_up(self, worker: int, *, up: bool) -> None:
         self.up[worker] = up
@@ -217,13 +225,15 @@ class World:
         jitter = 0.030 * self.net.lognormvariate(0, 0.7)
         return jitter + 0.2 * self.net.random() if self.net.random() < 0.001 else jitter
 
-    def _arrives(self, worker: int, job: Job) -> None:
+    def _arrives(self, worker: int, job: Job, left: float) -> None:
+        since = self._since
         refusal = self.provider.arrive(self.now, job.charged)
         if refusal is not None:
             self.counts.refused += self.measured
             self.counts.refusals += 1
+            self.counts.unavoidable += self.measured and (self._heard is None or left < self._heard)
             back, seen = self.now + 0.02 + self._jitter(), self.provider.headers(self.now)
-            self.at(back, lambda: self.client.refused(worker, job, refusal, seen))
+            self.at(back, lambda: self._refused(worker, job, refusal, since, seen))
             return
         if self.measured:
             self.counts.admitted += 1
@@ -236,9 +246,20 @@ class World:
             scale = (0.8 + 2.0 * job.true.tokens / self.scenario.mean_tokens) * (3.0 if worker == 6 else 1.0)
             latency = scale * self.net.lognormvariate(-0.08, 0.4) * self.scenario.latency
         self.counts.busy_seconds += latency * self.measured
-        self.at(self.now + latency, lambda: self._completes(worker, job, headers))
+        self.at(self.now + latency, lambda: self._completes(worker, job, since, headers))
 
-    def _completes(self, worker: int, job: Job, headers: QuotaHeaders) -> None:
+    def _refused(self, worker: int, job: Job, refusal: Refusal, since: float, headers: QuotaHeaders) -> None:
+        self._hear(since)
+        self.client.refused(worker, job, refusal, headers)
+
+    def _hear(self, since: float) -> None:
+        """An answer under the limits that hold since then has come back."""
+        if self._heard is None and since == self._since:
+            self._heard = self.now
+            self._unknown_seconds += max(0.0, self._rise) * (self.now - since)
+
+    def _completes(self, worker: int, job: Job, since: float, headers: QuotaHeaders) -> None:
+        self._hear(since)
         self._completed += 1
         self.counts.ended = self.now
         self.provider.complete(self.now, job.charged, job.true)

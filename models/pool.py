@@ -14,9 +14,10 @@ class Pool(Base):
 
     `explicit_limits` are set by people and always win; `learned_limits` were read from headers and refusals; both are
     objects of the dimensions rpm, tpm, ipm, rpd, tpd and concurrency, and `burst_seconds`. What neither names comes
-    from the catalog (`catalog_limits`). `strict_credit` and `late_credit` are seconds that interactive and late jobs
-    may still have out of turn; null is as much as they can have. `limiter_epoch` is the life of the Redis state last
-    seen: another one means it was lost.
+    from the catalog (`catalog_limits`). `stated_limits` are those that a refusal's words set, as dimension to
+    [limit, unix seconds when it was last said]: they hold down a higher setting for a while. `strict_credit` and
+    `late_credit` are seconds that interactive and late jobs may still have out of turn; null is as much as they can
+    have. `limiter_epoch` is the life of the Redis state last seen: another one means it was lost.
     """
 
     __tablename__ = "pools"
@@ -26,6 +27,7 @@ class Pool(Base):
     explicit_limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     learned_limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     catalog_limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    stated_limits: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     limiter_epoch: Mapped[str | None] = mapped_column(Text)
     strict_credit: Mapped[float | None]
     late_credit: Mapped[float | None]

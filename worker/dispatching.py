@@ -104,4 +104,4 @@ class Dispatching:
         for pool in self._pools.names():
             status = self._servers.admin.status(pool)
             if status.started:
-                self._pools.learned(pool, status.learned)
+                self._pools.learned(pool, status.learned, status.stated)

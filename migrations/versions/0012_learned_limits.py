@@ -1,7 +1,9 @@
-"""What the limiter has learned and must survive Redis.
+"""Which learned limits were read off refusals, and when: a lost Redis forgot it.
 
 Revision: 0012, after 0011.
 """
+
+from alembic import op
 
 revision = "0012"
 down_revision = "0011"
@@ -10,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.execute("ALTER TABLE pools ADD COLUMN stated_limits jsonb NOT NULL DEFAULT '{}'")
 
 
 def downgrade() -> None:
-    pass
+    op.execute("ALTER TABLE pools DROP COLUMN stated_limits")

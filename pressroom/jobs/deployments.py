@@ -29,7 +29,7 @@ _LIST = """
     FROM deployments d JOIN pools p ON p.id = d.pool_id
 """
 
-_SET = text("UPDATE pools SET explicit_limits = CAST(:limits AS jsonb) WHERE name = :pool")
+_SET = text("UPDATE pools SET explicit_limits = CAST(:limits AS jsonb), stated_limits = '{}' WHERE name = :pool")
 
 _REMAINING = text(
     """
@@ -231,7 +231,7 @@ def forget_sandbox_limits(conn: Connection, limiter: LimiterAdmin) -> None:
     Only while no worker lives, for the limiter's account of what is in flight goes too.
     """
     query = text(
-        "UPDATE pools SET learned_limits = '{}', limiter_epoch = NULL"
+        "UPDATE pools SET learned_limits = '{}', stated_limits = '{}', limiter_epoch = NULL"
         " WHERE id IN (SELECT pool_id FROM deployments WHERE is_sandbox) RETURNING name"
     )
     for pool in conn.execute(query).scalars():

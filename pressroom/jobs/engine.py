@@ -259,15 +259,16 @@ class JobEngine:
     async def _attempt(self, job: LaneJob) -> Outcome | None:
         """Call when its time has come.
 
-        None when the attempt stays on the books as it is: its time was missed, or its answer is parked.
+        None when the attempt stays on the books as it is: its time was missed or is void, or its answer is parked.
         """
         await asyncio.sleep(max(0.0, job.slot_time - self._loop.time()))
         ledger = self._ledger(job)
         spacing = execute.estimated_seconds(ledger.rates, job)
         late = slot_expired(job, self._loop.time(), spacing=spacing)
-        if job.cancelled or late:
-            self._report(job, execute.limiter_unsent(job, spacing=spacing, missed=late))
-            if late and not job.cancelled and not self._draining:
+        void = self._lanes[job.lease.pool_name].is_void(job)
+        if job.cancelled or late or void:
+            self._report(job, execute.limiter_unsent(job, spacing=spacing, missed=late and not void))
+            if (late or void) and not job.cancelled and not self._draining:
                 return None
             return execute.unsent(job, ledger.rates, cancelled=job.cancelled)
         began = time.monotonic()

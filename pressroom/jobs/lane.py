@@ -60,6 +60,7 @@ class LaneJob:
     attempt_id: UUID = field(default_factory=new_id)
     slot_id: str = ""
     slot_time: float = 0.0
+    slot_generation: int = 0
     cancelled: bool = False
     reported: bool = False
     start_asked: bool = False
@@ -117,6 +118,7 @@ class Lane:
         self._start_seconds = 0.0
         self._announced: tuple[float, ...] = ()
         self._ticking = False
+        self._generation = 0
         self._server_clock = ServerClock()
 
     def add(self, jobs: Sequence[LaneJob]) -> None:
@@ -138,6 +140,7 @@ class Lane:
             return job
         at, _, other = self._granted[index]
         job.slot_id, job.slot_time, job.cost = other.slot_id, other.slot_time, other.cost
+        job.slot_generation = other.slot_generation
         self._grants += 1
         self._granted[index] = (at, self._grants, job)
         heapq.heapify(self._granted)
@@ -278,7 +281,7 @@ class Lane:
     def _take_grant(self, grant: Grant, asked: Sequence[LaneJob], now: float) -> None:
         """`now` is when the limiter answered, which may have been a while ago."""
         for job, offset, slot_id in zip(asked, grant.slots, grant.slot_ids, strict=False):
-            job.slot_id, job.slot_time = slot_id, now + offset
+            job.slot_id, job.slot_time, job.slot_generation = slot_id, now + offset, grant.generation
             self._grants += 1
             heapq.heappush(self._granted, (job.slot_time, self._grants, job))
         refused = asked[len(grant.slots) :]
@@ -293,14 +296,21 @@ class Lane:
             pause = _ASK_SECONDS_IN_BULK if len(self.waiting) > _BULK_WAITING else _ASK_SECONDS
             self._ask_at = now + max(pause, grant.poll_after if refused else 0.0)
         if grant.paused_for > 0:
-            self._give_back_until(now + grant.paused_for)
+            self._give_back(lambda job: job.slot_time < now + grant.paused_for)
+        if grant.generation != self._generation:
+            self._generation = grant.generation
+            self._give_back(self.is_void)
         self._doors.granted(grant)
 
-    def _give_back_until(self, resumes: float) -> None:
-        """The pool stands still until `resumes`: start times before it, granted earlier, must not be used."""
-        stopped = [entry[2] for entry in self._granted if entry[0] < resumes]
+    def is_void(self, job: LaneJob) -> bool:
+        """Whether its start time was granted by a limit that has fallen since."""
+        return job.slot_generation != self._generation
+
+    def _give_back(self, void: Callable[[LaneJob], bool]) -> None:
+        """Start times that must not be used: of a pool that stands still, or by a limit that fell."""
+        stopped = [entry[2] for entry in self._granted if void(entry[2])]
         if stopped:
-            self._granted = [entry for entry in self._granted if entry[0] >= resumes]
+            self._granted = [entry for entry in self._granted if not void(entry[2])]
             heapq.heapify(self._granted)
             for job in stopped:
                 self._give_back_slot(job)

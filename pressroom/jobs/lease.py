@@ -4,7 +4,7 @@ Every write is fenced by the lease id: a row that was taken back in the meantime
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,8 @@ _CLAIM = text(
       AND d.id = l.deployment_id AND p.id = l.pool_id
       AND w.id = :worker AND w.gave_up_at IS NULL
     RETURNING l.pool_id, l.deployment_id, d.model, d.base_url, d.is_sandbox, d.token_ratio, p.name AS pool_name,
-      p.explicit_limits, p.learned_limits, p.catalog_limits, p.limiter_epoch, d.account, d.api_key_env, l.urgent,
+      p.explicit_limits, p.learned_limits, p.catalog_limits, p.stated_limits, p.limiter_epoch,
+      d.account, d.api_key_env, l.urgent,
       EXISTS (SELECT 1 FROM routes r JOIN routes o ON o.model = r.model
         AND o.project_id IS NOT DISTINCT FROM r.project_id AND o.deployment_id <> r.deployment_id
         WHERE r.deployment_id = d.id) AS routed
@@ -135,6 +136,7 @@ class ClaimedLease:
     jobs: Sequence[LeasedJob]
     token_ratio: float = 1.0
     """By which dispatch multiplied the estimated tokens of these jobs."""
+    stated_limits: Mapping[str, Sequence[float]] = field(default_factory=dict)
     account: str = ""
     api_key_env: str | None = None
     routed: bool = False
@@ -172,6 +174,7 @@ def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: boo
         is_sandbox=row.is_sandbox,
         limit_layers=(row.explicit_limits, row.learned_limits, row.catalog_limits),
         limiter_epoch=row.limiter_epoch,
+        stated_limits=row.stated_limits,
         jobs=jobs,
         token_ratio=row.token_ratio,
         account=row.account,

@@ -1,7 +1,8 @@
 """What a worker process knows of its pools: limits for the limiter, rates for the books, the limiter's epoch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from pressroom.jobs.lease import ClaimedLease
 from pressroom.jobs.rates import Rates, effective_limits, pool_limits
 from pressroom.limits.costs import Cost
-from pressroom.limits.pool_limits import PoolLimits
+from pressroom.limits.pool_limits import PoolLimits, StatedBefore
 
 _RUNNING = text(
     "SELECT count(*) FROM jobs j JOIN leases l ON l.id = j.lease_id JOIN pools p ON p.id = l.pool_id"
@@ -21,7 +22,8 @@ _RUNNING = text(
 _STORE = text(
     """
     UPDATE pools SET limiter_epoch = coalesce(:epoch, limiter_epoch),
-      learned_limits = learned_limits || CAST(:learned AS jsonb) WHERE name = :pool
+      learned_limits = learned_limits || CAST(:learned AS jsonb), stated_limits = CAST(:stated AS jsonb)
+    WHERE name = :pool
     """
 )
 
@@ -43,12 +45,14 @@ class _Known:
     layers: tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
     epoch: str | None
     rates: Rates
+    stated: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class PoolStates:
     """Filled from claimed leases; read by the limiter and the books. Belongs to one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unwritten: set[str] = set()
 
@@ -56,12 +60,13 @@ class PoolStates:
         """Remember what a claim read of its pool."""
         known = self._known.get(lease.pool_name)
         explicit, learned, catalog = lease.limit_layers
+        stated = lease.stated_limits
         epoch = lease.limiter_epoch or (known.epoch if known is not None else None)
         if known is not None and lease.pool_name in self._unwritten:
             # What the books say is older than what they have not been told yet.
-            learned, epoch = known.layers[1], known.epoch
+            learned, epoch, stated = known.layers[1], known.epoch, known.stated
         rates = Rates.of(effective_limits(explicit, learned, catalog))
-        self._known[lease.pool_name] = _Known((explicit, learned, catalog), epoch, rates)
+        self._known[lease.pool_name] = _Known((explicit, learned, catalog), epoch, rates, stated)
 
     def names(self) -> list[str]:
         """All pools seen so far."""
@@ -69,7 +74,9 @@ class PoolStates:
 
     def limits(self, pool: str) -> PoolLimits:
         """Settings, completed by what was learned and what the catalog says."""
-        return pool_limits(*self._known[pool].layers)
+        known, now = self._known[pool], self._clock()
+        stated = tuple(StatedBefore(name, limit, now - at) for name, (limit, at) in sorted(known.stated.items()))
+        return replace(pool_limits(*known.layers), stated=stated)
 
     def rates(self, pool: str) -> Rates:
         """Seconds of the pool per unit."""
@@ -86,15 +93,18 @@ class PoolStates:
             known.epoch = epoch
             self._unwritten.add(pool)
 
-    def learned(self, pool: str, learned: Mapping[str, float]) -> None:
-        """Note what the limiter learned (limits, burst); what is new is stored with the next `store`.
+    def learned(self, pool: str, learned: Mapping[str, float], stated: Mapping[str, Sequence[float]]) -> None:
+        """Note what the limiter learned (limits, burst), and which limits refusals stated, when; what is new is stored
+        with the next `store`.
 
         A limiter that lost its state knows nothing until the next headers, and does not make us forget what we know.
         """
         known = self._known[pool]
         merged = {**known.layers[1], **learned}
-        if merged == dict(known.layers[1]):
+        said = {name: [round(limit, 6), round(at, 3)] for name, (limit, at) in stated.items()}
+        if merged == dict(known.layers[1]) and said == known.stated:
             return
+        known.stated = said
         known.layers = (known.layers[0], merged, known.layers[2])
         known.rates = Rates.of(effective_limits(*known.layers))
         self._unwritten.add(pool)
@@ -107,11 +117,12 @@ class PoolStates:
         """
         for pool in sorted(self._unwritten):
             known = self._known[pool]
-            epoch, learned = known.epoch, known.layers[1]
+            epoch, learned, stated = known.epoch, known.layers[1], known.stated
             bound = {"pool": pool, "epoch": epoch, "learned": orjson.dumps(dict(learned)).decode()}
+            bound["stated"] = orjson.dumps(dict(stated)).decode()
             with database.begin() as conn:
                 conn.execute(_STORE, bound)
-            if (known.epoch, known.layers[1]) == (epoch, learned):
+            if (known.epoch, known.layers[1], known.stated) == (epoch, learned, stated):
                 self._unwritten.discard(pool)
 
     @staticmethod

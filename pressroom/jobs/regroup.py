@@ -37,8 +37,9 @@ def regroup(conn: Connection, deployment: DeploymentRow, name: str) -> str:
         return whole
     conn.execute(
         text(
-            "INSERT INTO pools (name, explicit_limits, learned_limits, catalog_limits, limiter_epoch)"
-            " SELECT :name, explicit_limits, learned_limits, catalog_limits, limiter_epoch FROM pools WHERE id = :old"
+            "INSERT INTO pools (name, explicit_limits, learned_limits, catalog_limits, stated_limits, limiter_epoch)"
+            " SELECT :name, explicit_limits, learned_limits, catalog_limits, stated_limits, limiter_epoch FROM pools"
+            " WHERE id = :old"
             " ON CONFLICT DO NOTHING"
         ),
         {"name": whole, "old": deployment.pool_id},

@@ -53,7 +53,7 @@ class WorkerBook:
             self.issued += 1
             slot_id = f"{reply.epoch}.{self.issued}"
             at_us = reply.now_us + round(offset * 1e6)
-            self.outstanding[slot_id] = Slot(reply.epoch, at_us, (requests, tokens, images))
+            self.outstanding[slot_id] = Slot(reply.epoch, at_us, (requests, tokens, images), reply.generation)
             requests, tokens, images = requests + cost.requests, tokens + cost.tokens, images + cost.images
             ids.append(slot_id)
         return Grant(
@@ -63,4 +63,5 @@ class WorkerBook:
             paused_for=reply.paused_for,
             epoch=reply.epoch,
             server_seconds=reply.now_us / 1e6,
+            generation=reply.generation,
         )

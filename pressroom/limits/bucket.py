@@ -130,15 +130,22 @@ class Bucket:
             debt = -most
         self.debt = debt
 
-    def settle(self, estimate: float, actual: float, now: float) -> None:
-        """A call took `actual` units and had been charged `estimate`."""
+    def effective_rate(self, share: float) -> float | None:
+        """What we go by: our rate, and no more than the provider announces."""
+        if self.rate is None or self.announced is None:
+            return self.rate
+        return min(self.rate, self.announced.rate * share)
+
+    def settle(self, estimate: float, actual: float, now: float, *, recalled: bool = False) -> None:
+        """A call took `actual` units, charged as `estimate`; if `recalled`, that charge was forgotten since."""
         expected, used = self.capped(estimate), self.capped(actual)
         if expected == 0:
             self.zeros = self.zeros + 0.1 * (used - self.zeros)
             if self.zeros < 0.5:
                 self.zeros = 0.0
-        if used != expected:
-            self.owe(used - expected, now)
+        charged = 0.0 if recalled and not self.daily else expected
+        if used != charged:
+            self.owe(used - charged, now)
         self.mean_error = self.mean_error + 0.01 * (used - expected - self.mean_error)
         if expected > 0:
             self.deviation = self.deviation + 0.02 * (min(1.0, abs(used - expected) / expected) - self.deviation)

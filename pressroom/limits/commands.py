@@ -45,11 +45,12 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A start time that was granted: by which state, when (server time), and the units charged before it."""
+    """A start time that was granted: by which state and generation, when (server time), the units charged before it."""
 
     epoch: str
     at_us: int
     before: tuple[float, float, float]
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +89,29 @@ class TickReply:
     epoch: str
     charged: tuple[float, float, float]
     """Units that this state had charged before these slots."""
+    generation: int = 0
+    """Of these slots; those of earlier ones that are still to come are void."""
 
 
 def _settled_argument(number: int, slot: Slot, one: Settled) -> list[Any]:
     headers = headers_argument(one.headers)
-    return [number, slot.epoch, one.estimate.units(), one.actual.units(), headers, slot.at_us, slot.before]
+    return [
+        number,
+        slot.epoch,
+        one.estimate.units(),
+        one.actual.units(),
+        headers,
+        slot.at_us,
+        slot.before,
+        slot.generation,
+    ]
 
 
 def _rejected_argument(number: int, slot: Slot, one: Rejected) -> list[Any]:
     headers, unit = headers_argument(one.headers), _UNIT_OF[one.dimension]
     stated = [one.stated.dimension, one.stated.limit] if one.stated else 0
     about = [number, slot.epoch, one.estimate.units(), one.retry_after, unit, headers]
-    return [*about, slot.at_us, slot.before, int(one.slow_down), stated]
+    return [*about, slot.at_us, slot.before, int(one.slow_down), stated, slot.generation]
 
 
 def headers_argument(headers: QuotaHeaders | None) -> Any:
@@ -130,7 +142,7 @@ def tick_steps(keys: Keys, request: TickRequest, clock_us: str = "") -> Steps[Ti
     reply = yield from script("tick").call(keys.all(), request.to_json(), clock_us)
     if len(reply) == 1:
         return None
-    count, now_us, poll_us, paused_us, epoch, requests, tokens, images, *offsets = reply
+    count, now_us, poll_us, paused_us, epoch, requests, tokens, images, generation, *offsets = reply
     return TickReply(
         slots=[int(offset) / 1e6 for offset in offsets[: int(count)]],
         now_us=int(now_us),
@@ -138,6 +150,7 @@ def tick_steps(keys: Keys, request: TickRequest, clock_us: str = "") -> Steps[Ti
         paused_for=int(paused_us) / 1e6,
         epoch=_text(epoch),
         charged=(float(requests), float(tokens), float(images)),
+        generation=int(generation),
     )
 
 
@@ -155,6 +168,7 @@ def init_steps(
     request = {
         "limits": limits_argument(limits),
         "learned_burst": -1 if limits.learned_burst_seconds is None else limits.learned_burst_seconds,
+        "stated": [[s.dimension, s.limit / DIMENSIONS[s.dimension], s.age_seconds] for s in limits.stated],
         "running": running,
         "lost": lost,
         "day_used": (day_used or Cost(0)).units(),
@@ -217,6 +231,7 @@ def read_status(
         epoch=state["ep"],
         dimensions={d: _dimension(state, d, now) for d in DIMENSIONS if f"R:{d}" in state},
         learned=_learned(state),
+        stated=_stated(state),
         concurrency=int(float(state["maxc"])) or None,
         in_flight=sum(int(float(row[0])) for row in alive.values()),
         waiting=sum(int(float(row[3])) for row in alive.values()),
@@ -239,6 +254,11 @@ def _credit(state: Mapping[str, str], name: str) -> float | None:
 def _learned(state: Mapping[str, str]) -> dict[str, float]:
     learned = {d: float(state[f"lR:{d}"]) * period for d, period in DIMENSIONS.items() if f"lR:{d}" in state}
     return learned | ({"burst_seconds": float(state["lT"])} if "lT" in state else {})
+
+
+def _stated(state: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    at = (float(state["base"]) / 1e6 + float(state["xt"])) if "xt" in state else 0.0
+    return {d: (float(state[f"xR:{d}"]) * period, at) for d, period in DIMENSIONS.items() if f"xR:{d}" in state}
 
 
 def _source(state: Mapping[str, str], name: str) -> Source:

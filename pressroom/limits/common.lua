@@ -21,6 +21,9 @@ local RAISE = 2                 -- then, as the only source, it is tried at so m
 local HELD_BACK = 0.5           -- if at least so much of it is in use
 local GROW_S = 600              -- a learned burst grows after so long without a 429
 local EXTRA_HALF_S = 600        -- the reserve that refusals taught halves in this time
+local PROBES = 4                -- calls at once while nothing is known (probe.lua)
+local FELL = 0.95                -- a rate that falls below so much of itself voids what was granted by the old one
+local RECALL_REST_MOST_S = 1
 local DAY_MARGIN_S = 1           -- the provider refills from when calls arrive, we count from when they start
 local DIMS = {
   {name = 'rpm', unit = 1, period = 60},
@@ -97,6 +100,30 @@ local function choose_rate(state, dim, now)
   end
 end
 
+-- What we go by: our rate, and no more than the provider announces.
+local function effective_rate(state, f)
+  local R, Q = state[f.R], state[f.Q]
+  return R and Q and math.min(R, Q * state.share) or R
+end
+
+-- The rate fell from `before`: start times given by it and still to come are void, and their holders ask again (`gn`
+-- counts these events, `vo` is when the last one was). So nothing is spoken for but what left too fast since the
+-- provider changed: `age` seconds of it, which are waited for.
+local function recall(state, dim, before, age, now)
+  local f = FIELD[dim.name]
+  local after = effective_rate(state, f)
+  if dim.day or not before or not after or after >= FELL * before then return end
+  if state.vo ~= now then
+    state.gn, state.vo = state.gn + 1, now
+    for _, other in ipairs(DIMS) do
+      local o = FIELD[other.name]
+      if state[o.R] and not other.day then state[o.t] = math.min(state[o.t], now + state[o.T]) end
+    end
+  end
+  local rest = math.min(RECALL_REST_MOST_S, age * (before / after - 1))
+  if state[f.t] > now then state[f.t] = math.max(state[f.t], now + state[f.T] + rest) end
+end
+
 -- The burst allowed without asking: what was learned, but no more than was set; a day's bucket is all burst.
 local function choose_burst(state)
   local burst = math.min(state.burst, state.lT or state.burst)
@@ -111,8 +138,10 @@ local function apply_limits(state, limits, now)
   choose_burst(state)
   for _, dim in ipairs(DIMS) do
     local f = FIELD[dim.name]
+    local before = effective_rate(state, f)
     state[f.sR], state[f.dR] = limits.setting[dim.name], limits.default[dim.name]
     if state[f.sR] then state[f.xR] = nil end
     choose_rate(state, dim, now)
+    recall(state, dim, before, 0, now)
   end
 end

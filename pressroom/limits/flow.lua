@@ -9,6 +9,7 @@ local FULL_S, FULL_CALLS = 0.05, 6       -- so little below the limit is full
 local BINS = 8                           -- headers are gathered by start time; two bins at least two apart are compared
 local BIN_S, BIN_CALLS, SAMPLES = 1, 8, 5
 local PROBE_MIN, PROBE_MAX = 0.005, 0.05
+local SETTLE_TURNS, SETTLE_MIN_S, SETTLE_MAX_S = 2, 2, 60
 local PROVEN_S = 2                       -- no hidden bucket is expected to be larger than this
 
 local function foreign(state, f)
@@ -116,6 +117,15 @@ local function balance(state, active)
   for _, entry in ipairs(active) do
     if not entry.day then compare(state, entry, old, new) end
   end
+end
+
+-- After another limit was announced, the number of calls in flight changes, and with it how far what was charged is from
+-- what they will take: for two mean latencies that looks as if others came or went, and is not measured.
+local function is_settling(state, in_flight)
+  if state.fh == -1 then
+    state.fh = state.gt + math.min(SETTLE_MAX_S, math.max(SETTLE_MIN_S, SETTLE_TURNS * in_flight * state.sp))
+  end
+  return state.fh > state.gt
 end
 
 -- Bins as wide as it takes for enough calls; another width starts anew.

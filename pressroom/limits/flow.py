@@ -10,6 +10,7 @@ from pressroom.limits.bucket import Bucket
 
 BINS, SAMPLES = 8, 5.0
 _BIN_SECONDS, _BIN_CALLS = 1.0, 8.0
+_SETTLE_TURNS, _SETTLE_MIN_SECONDS, _SETTLE_MAX_SECONDS = 2.0, 2.0, 60.0
 _PROBE_MIN, _PROBE_MAX = 0.005, 0.05
 
 
@@ -32,6 +33,15 @@ class Flow:
     compared: int | None = None
     stored: dict[int, Bin] = field(default_factory=dict)
     added: dict[int, Bin] = field(default_factory=dict)
+    settled_at: float | None = 0.0
+    """From when on others' use can be told; None: another limit was just announced."""
+
+    def is_settling(self, in_flight: int, *, spacing: float, now: float) -> bool:
+        """Whether the number of calls in flight still changes with a limit, which looks as if others came or went."""
+        if self.settled_at is None:
+            turns = _SETTLE_TURNS * in_flight * spacing
+            self.settled_at = now + min(_SETTLE_MAX_SECONDS, max(_SETTLE_MIN_SECONDS, turns))
+        return self.settled_at > now
 
     def choose_width(self, calls_per_second: float) -> None:
         """As wide as it takes for enough calls; another width starts anew."""

@@ -12,13 +12,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pressroom.limits.bucket import DAY_MARGIN_SECONDS, Announced, Bucket, Told
+from pressroom.limits.bucket import DAY_MARGIN_SECONDS, Bucket, Told
 from pressroom.limits.costs import Cost
-from pressroom.limits.flow import Flow
 from pressroom.limits.headers import Quota, QuotaHeaders
+from pressroom.limits.learn import Learning, Sent, Units
 from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, DIMENSIONS, PoolLimits
+from pressroom.limits.probe import Probing, ask_again, is_blind
 from pressroom.limits.rate_limit_text import StatedLimit
-from pressroom.limits.spend import RECENT_SECONDS, Spending, calls_per_second, until_it_fits
+from pressroom.limits.spend import RECENT_SECONDS, calls_per_second, until_it_fits
 
 CUT, RECOVER, FACTOR_MIN = 0.995, 0.00025, 0.3
 QUIET_SECONDS = 30.0
@@ -26,18 +27,7 @@ REST_SECONDS = 0.05
 COLD_SECONDS = 30.0
 CONCURRENCY_POLL_SECONDS = 0.1
 RETRY_AFTER_MAX_SECONDS = 600.0
-STATED_SECONDS = 3600.0
-RAISE, HELD_BACK = 2.0, 0.5
 START_CREDIT_SECONDS = 0.05
-_Units = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A call's start time, and the units the pool had charged before it."""
-
-    at: float
-    before: _Units = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +49,21 @@ class Decision:
 
 
 @dataclass(slots=True)
-class Pool:
+class Pool(Learning):
     """A pool's state and everything that happens to it. One tick: advance, settle and reject, then acquire."""
 
-    buckets: list[Bucket]
     concurrency: int = 0
-    now: float = 0.0
     pause: float = 0.0
     poll: float = 0.0
     spacing: float = 0.0
     cold_since: float | None = None
     burst_seconds: float = DEFAULT_BURST_SECONDS
     charged: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    seen: dict[int, tuple[float, float, float]] = field(default_factory=dict)
-    told_at: dict[int, float] = field(default_factory=dict)
-    spending: Spending = field(default_factory=Spending)
-    flow: Flow = field(default_factory=Flow)
     in_flight: int = 0
     calls: float = 1.0
     newest_told: float | None = None
-    stated_at: float | None = None
+    probing: Probing = field(default_factory=Probing)
+    answered: int = 0
 
     @classmethod
     def start(cls, limits: PoolLimits, *, lost: bool = False, day_used: Cost | None = None) -> Pool:
@@ -86,6 +71,11 @@ class Pool:
         pool = cls([Bucket(name) for name in DIMENSIONS], cold_since=0.0 if lost else None)
         pool.spending.burst = limits.learned_burst_seconds
         pool.set_limits(limits)
+        for known in limits.stated:
+            bucket = next(one for one in pool.buckets if one.name == known.dimension)
+            bucket.learned = bucket.stated = known.limit / bucket.period
+            pool.stated_at = max(-known.age_seconds, -known.age_seconds if pool.stated_at is None else pool.stated_at)
+            bucket.choose_rate(0.0, limits.max_share)
         used = (day_used or Cost(0)).units()
         for bucket in pool.active():
             assert bucket.rate is not None
@@ -95,10 +85,6 @@ class Pool:
                 bucket.arrival = max(0.0, bucket.burst - START_CREDIT_SECONDS)
         return pool
 
-    def active(self) -> list[Bucket]:
-        """The dimensions that have a limit."""
-        return [bucket for bucket in self.buckets if bucket.rate is not None]
-
     def set_limits(self, limits: PoolLimits, *, now: float = 0.0) -> None:
         """Use these limits from `now` on."""
         now = max(self.now, now)
@@ -107,9 +93,11 @@ class Pool:
         self.spending.share, self.spending.fixed = limits.max_share, limits.burst_seconds != DEFAULT_BURST_SECONDS
         self._choose_burst()
         for bucket in self.buckets:
+            before = bucket.effective_rate(limits.max_share)
             bucket.setting, bucket.default = setting.get(bucket.name), default.get(bucket.name)
             bucket.stated = bucket.stated if bucket.setting is None else None
             bucket.choose_rate(now, limits.max_share)
+            self.recall(bucket, before, age=0.0, now=now)
 
     def _choose_burst(self) -> None:
         burst, learned = self.burst_seconds, self.spending.burst
@@ -122,7 +110,8 @@ class Pool:
         """A tick begins at `now`; a clock that stepped back stands still instead."""
         now = max(self.now, now)
         elapsed, self.now, self.in_flight, self.newest_told = now - self.now, now, in_flight, None
-        self._retry_stated()
+        self.answered = 0
+        self.retry_stated()
         active = self.active()
         for bucket in active:
             if bucket.announced is not None:
@@ -140,11 +129,14 @@ class Pool:
     ) -> None:
         """A call of this state ended; learn from its headers, remember the difference."""
         self.observe(headers, taken=actual.units(), sent=sent)
+        self.answered += 1
+        recalled = self.is_recalled(sent)
         for unit, (expected, used) in enumerate(zip(estimate.units(), actual.units(), strict=True)):
             if used != expected:
                 self._account(unit, used - expected)
         for bucket in self.active():
-            bucket.settle(estimate.units()[bucket.unit], actual.units()[bucket.unit], self.now)
+            unit = bucket.unit
+            bucket.settle(estimate.units()[unit], actual.units()[unit], self.now, recalled=recalled)
 
     def reject(self, estimate: Cost, retry_after: float, why: Refused | None = None, sent: Sent | None = None) -> None:
         """A call was answered 429, or with `retry_after` 0 its slot was not used."""
@@ -155,11 +147,12 @@ class Pool:
             if units != 0 and not (refused and unit == 0):
                 self._account(unit, -units)
         for bucket in self.active():
-            if not refused or bucket.unit != 0:
+            if (not refused or bucket.unit != 0) and (bucket.daily or not self.is_recalled(sent)):
                 units = bucket.capped(estimate.units()[bucket.unit])
                 if units > 0:
                     bucket.owe(-units, self.now)
         if refused:
+            self.probing.narrow(self.now if sent is None else sent.at, self.now)
             self._penalize(retry_after, why)
 
     def _account(self, unit: int, units: float) -> None:
@@ -172,7 +165,7 @@ class Pool:
         until = self.now + min(retry_after, RETRY_AFTER_MAX_SECONDS)
         whole_pool, cut = why.unit in (None, 0), self.now - self.spending.last_cut > 1
         if why.stated is not None:
-            self._believe(why.stated)
+            self.believe(why.stated)
         rest = 0.0
         if why.slow_down:
             self.spending.hold_ramp(self.active(), self.now)
@@ -196,7 +189,7 @@ class Pool:
             self.spending.last_cut = self.now
 
     def observe(
-        self, headers: QuotaHeaders | None, *, taken: _Units = (0.0, 0.0, 0.0), sent: Sent | None = None
+        self, headers: QuotaHeaders | None, *, taken: Units = (0.0, 0.0, 0.0), sent: Sent | None = None
     ) -> None:
         """Learn limits and level; a header that shows room ends the slow start."""
         if not headers:
@@ -206,13 +199,13 @@ class Pool:
         weight = 1.0 if first else max(0.02, min(0.3, 2 / self.calls))
         for unit, quota in enumerate(quotas):
             if quota is not None:
-                self._learn(unit, quota, None if sent is None else sent.at)
+                self.learn(unit, quota, None if sent is None else sent.at)
         if sent is not None:
             self._follow(quotas, taken, sent, weight=weight)
         if all(quota.remaining >= 0.1 * quota.limit for quota in quotas if quota is not None):
             self.cold_since = None
 
-    def _follow(self, quotas: Sequence[Quota | None], taken: _Units, sent: Sent, *, weight: float) -> None:
+    def _follow(self, quotas: Sequence[Quota | None], taken: Units, sent: Sent, *, weight: float) -> None:
         levels: dict[int, tuple[float, float]] = {}
         for bucket in self.active():
             unit, quota = bucket.unit, quotas[bucket.unit]
@@ -229,67 +222,8 @@ class Pool:
                 self.newest_told = sent.at if self.newest_told is None else max(self.newest_told, sent.at)
             elif bucket.daily and (quota.window_seconds() or 0) > 3600:
                 bucket.correct_day(quota.limit - level, since, sent.at)
-        if levels:
+        if levels and not self.flow.is_settling(self.in_flight, spacing=self.spacing, now=self.now):
             self.flow.gather(sent.at, levels)
-
-    def _learn(self, unit: int, quota: Quota, at: float | None) -> None:
-        window, used = quota.window_seconds(), quota.limit - quota.remaining
-        if not window:
-            return
-        before, rate = self.seen.get(unit), quota.limit / window
-        if at is not None:
-            latest = self.told_at.get(unit, at)
-            if at < latest and (before is None or before[0] != quota.limit):
-                return
-            self.told_at[unit] = max(latest, at)
-        self.seen[unit] = (quota.limit, window, used)
-        agreed = before is not None and before[0] == quota.limit and _near(before[1], window)
-        if before is not None and window != 60:
-            agreed = agreed and abs(before[2] - used) >= 0.05 * max(before[2], used)
-        for bucket in self.buckets:
-            if bucket.unit != unit or bucket.daily != (window > 3600):
-                continue
-            expected = next((r for r in (bucket.setting, bucket.learned, bucket.default) if r is not None), None)
-            if agreed:
-                if bucket.learned != rate or bucket.setting is None:
-                    bucket.learned, bucket.stated = rate, None
-                bucket.choose_rate(self.now, self.spending.share)
-            confirms = bucket.announced is None and expected is not None and _near(rate, expected)
-            if not bucket.daily and (agreed or confirms):
-                self._announce(bucket, quota.limit, rate)
-
-    def _announce(self, bucket: Bucket, limit: float, rate: float) -> None:
-        known = bucket.announced
-        if known is None or known.limit != limit or known.rate != rate:
-            bucket.announced = Announced(limit, rate)
-            self.flow.forget()
-
-    def _believe(self, stated: StatedLimit) -> None:
-        for bucket in self.buckets:
-            if bucket.name == stated.dimension and bucket.unit not in self.seen:
-                self.stated_at = self.now
-                bucket.learned = bucket.stated = stated.limit / bucket.period
-                bucket.choose_rate(self.now, self.spending.share)
-
-    def _retry_stated(self) -> None:
-        """What refusals stated long ago holds no setting down any longer; alone, it rises while it holds calls back."""
-        if self.stated_at is None or self.now - self.stated_at < STATED_SECONDS:
-            return
-        left = raised = False
-        for bucket in self.buckets:
-            if bucket.stated is None:
-                continue
-            if bucket.setting is not None or bucket.unit in self.seen:
-                bucket.stated = None
-            else:
-                left = True
-                assert bucket.rate is not None
-                if bucket.recent / RECENT_SECONDS < HELD_BACK * bucket.rate:
-                    continue
-                raised = True
-                bucket.learned = bucket.stated = RAISE * bucket.stated
-            bucket.choose_rate(self.now, self.spending.share)
-        self.stated_at = self.now if raised else self.stated_at if left else None
 
     def acquire(self, costs: Sequence[Cost], *, workers: int = 1) -> Decision:
         """Start times relative to now for as many of `costs`, in order, as fit; what is refused costs nothing."""
@@ -297,9 +231,13 @@ class Pool:
         kmin = max(1.0, min(4.0, 2 / max(self.spacing, 0.001)))
         horizon = max(0.5, 2 * kmin * self.spacing)
         slots: list[float] = []
+        if costs:
+            self.probing.blind = self._is_blind(costs[0])
         for cost in costs:
             if self.concurrency > 0 and self.in_flight + len(slots) + 1 > self.concurrency:
                 return Decision(slots, CONCURRENCY_POLL_SECONDS)
+            if self._is_blind(cost) and not self.probing.may_leave(self.in_flight + len(slots), self.now):
+                return Decision(slots, ask_again(workers))
             needs = [bucket.need(cost.units()[bucket.unit]) for bucket, _ in rates]
             slot, spacing = self._earliest(rates, needs)
             if slot > self.now + horizon:
@@ -311,6 +249,9 @@ class Pool:
             slots.append(slot - self.now)
         return Decision(slots, 0.0)
 
+    def _is_blind(self, cost: Cost) -> bool:
+        return self.concurrency == 0 and is_blind(cost, self.active())
+
     def _effective_rates(self, *, asked: bool) -> list[tuple[Bucket, float]]:
         spending, active = self.spending, self.active()
         self.flow.store()
@@ -320,6 +261,7 @@ class Pool:
         spending.speed_up(self.calls, self.newest_told, self.now)
         if spending.grow(active, self.now):
             self._choose_burst()
+        self.probing.widen(self.answered, self.in_flight)
         warm = 1.0
         if self.cold_since is not None:
             warm = min(1.0, 0.5 + 0.5 * (self.now - self.cold_since) / COLD_SECONDS)
@@ -355,7 +297,3 @@ class Pool:
                 self._account(unit, units)
         self.spending.last_slot, self.spending.last_grant = max(self.spending.last_slot, slot), self.now
         self.spacing = spacing if self.spacing == 0 else self.spacing + 0.05 * (spacing - self.spacing)
-
-
-def _near(a: float, b: float) -> bool:
-    return abs(a - b) <= 0.02 * b

@@ -61,6 +61,9 @@ class Grant:
     epoch: str
     server_seconds: float = 0.0
     """The server's clock when it answered."""
+    generation: int = 0
+    """Grows when a limit fell. Start times of an earlier generation that are still to come are void: give them back
+    (`retry_after` 0) and ask again."""
 
     @property
     def paused(self) -> bool:
@@ -102,6 +105,8 @@ class PoolStatus:
     learned: dict[str, float] = field(default_factory=dict)
     """Limits read from headers and refusals, by dimension, whether or not a setting overrules them; and
     `burst_seconds` once a refusal showed how much may be used at once. Store them, and give them back as guesses."""
+    stated: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Limits that a refusal's words set, by dimension: the limit, and when it was last said (unix seconds)."""
     concurrency: int | None = None
     in_flight: int = 0
     waiting: int = 0

@@ -14,6 +14,16 @@ DIMENSIONS: Mapping[str, float] = {"rpm": 60.0, "tpm": 60.0, "ipm": 60.0, "rpd":
 """Rate dimensions and the seconds each is counted over."""
 DEFAULT_BURST_SECONDS = 0.05
 
+
+@dataclass(frozen=True, slots=True)
+class StatedBefore:
+    """A limit that a refusal's words set, so many seconds ago; per minute or day, as its dimension has it."""
+
+    dimension: str
+    limit: float
+    age_seconds: float
+
+
 SETTINGS = ("burst_seconds", "max_share")
 """What a pool can be told besides its limits."""
 
@@ -43,6 +53,8 @@ class PoolLimits:
     burst_seconds: float = DEFAULT_BURST_SECONDS
     max_share: float = 1.0
     learned_burst_seconds: float | None = None
+    stated: tuple[StatedBefore, ...] = ()
+    """For a pool that starts: what refusals said in an earlier life of its state."""
     defaults: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
@@ -80,7 +92,7 @@ class PoolLimits:
         """
         names = [*DIMENSIONS, "concurrency"]
         missing = {n for n in names if getattr(self, n) is None and getattr(catalog, n) is not None}
-        values = {name: getattr(catalog, name) for name in missing}
+        values = {name: getattr(catalog, name) for name in missing} | {"stated": self.stated or catalog.stated}
         if catalog.burst_seconds != DEFAULT_BURST_SECONDS and self.learned_burst_seconds is None:
             values["learned_burst_seconds"] = catalog.burst_seconds
         return replace(self, **values, defaults=self.defaults | missing)

@@ -37,7 +37,7 @@ class Script:
         return reply
 
 
-_PARTS: Mapping[str, tuple[str, ...]] = {"tick": ("flow", "learn", "spend")}
+_PARTS: Mapping[str, tuple[str, ...]] = {"tick": ("flow", "learn", "spend", "probe")}
 """What a script is made of besides common.lua and its own file, in order."""
 
 

@@ -1,12 +1,14 @@
 -- One round trip: settle what finished, take back what was refused or unused, learn from headers, give start times.
 -- ARGV: 1 JSON {worker, held, lease_s, settled, rejected, acquire}   2 clock in us (tests only)
 --   held      calls this worker has in flight now: absolute, so a lost reply can leak nothing
---   settled   {sequence, epoch, estimate, actual, headers or 0, at_us, before}
---   rejected  {sequence, epoch, estimate, retry_after, unit or 0, headers or 0, at_us, before, slow_down, stated or 0}
+--   settled   {sequence, epoch, estimate, actual, headers or 0, at_us, before, generation}
+--   rejected  {sequence, epoch, estimate, retry_after, unit or 0, headers or 0, at_us, before, slow_down, stated or 0,
+--              generation}
 --   estimate, actual, acquire, before: {requests, tokens, images}; before: what was charged before this call
 --   headers   {{limit, remaining, window or 0} or 0 for requests, tokens, images}
---   retry_after 0: slot not used     stated: {dimension, limit}
--- -> {-1} when there is no state, else {granted, now_us, poll_after_us, paused_for_us, epoch, charged x 3, offset_us...}
+--   retry_after 0: slot not used     stated: {dimension, limit}     generation: of the grant
+-- -> {-1} when there is no state, else
+--    {granted, now_us, poll_after_us, paused_for_us, epoch, charged x 3, generation, offset_us...}
 local request = cjson.decode(ARGV[1])
 local S, loaded = load_state()
 if not S.base then return {-1} end
@@ -116,14 +118,18 @@ local function observe(headers, taken, at, before)
       end
     end
   end
-  if next(levels) then gather(S, at, levels) end
+  if next(levels) and not is_settling(S, in_flight) then gather(S, at, levels) end
   if healthy then S.cold = nil end
 end
+
+-- Recalled before it began: its charge by the minute is forgotten already, and what left all the same is owed.
+local function recalled(generation, at_us) return generation < S.gn and (at_us - S.base) / 1000000 > S.vo end
 
 local NOTHING = {0, 0, 0}
 local function penalize(item)
   local retry_after, unit, headers, slow_down, stated = item[4], item[5], item[6], item[9], item[10]
   S.rejected = S.rejected + 1
+  narrow(S, item[2] == S.ep and (item[7] - S.base) / 1000000 or now, now)
   local until_ = now + math.min(retry_after, RETRY_AFTER_MAX_S)
   local whole_pool = unit == 0 or unit == 1
   local cut = now - S.cut > 1
@@ -153,13 +159,15 @@ local function penalize(item)
 end
 
 -- An item counts once (sequence) and only against the state that charged it (epoch).
-local newest = last
+local newest, answered = last, 0
 for _, item in ipairs(request.settled) do
   if item[1] > last then
     newest = math.max(newest, item[1])
     local known = item[2] == S.ep
     observe(item[5], item[4], known and (item[6] - S.base) / 1000000, item[7])
     if known then
+      answered = answered + 1
+      local forgotten = recalled(item[8], item[6])
       for unit = 1, 3 do
         if item[4][unit] ~= item[3][unit] then account(unit, item[4][unit] - item[3][unit]) end
       end
@@ -171,7 +179,8 @@ for _, item in ipairs(request.settled) do
           S[f.z] = S[f.z] + 0.1 * (actual - S[f.z])
           if S[f.z] < 0.5 then S[f.z] = 0 end
         end
-        if actual ~= estimate then owe(entry, actual - estimate) end
+        local charged = forgotten and not entry.day and 0 or estimate
+        if actual ~= charged then owe(entry, actual - charged) end
         S[f.e] = S[f.e] + 0.01 * (actual - estimate - S[f.e])
         if estimate > 0 then
           S[f.w] = S[f.w] + 0.02 * (math.min(1, math.abs(actual - estimate) / estimate) - S[f.w])
@@ -192,7 +201,7 @@ for _, item in ipairs(request.rejected) do
       for _, entry in ipairs(active) do
         local unit = entry.unit
         -- a refused call may still count as a request; tokens and images it did not use
-        if not refused or unit ~= 1 then
+        if (not refused or unit ~= 1) and (entry.day or not recalled(item[11], item[7])) then
           local units = math.min(item[3][unit], entry.R * entry.dim.period)
           if units > 0 then owe(entry, -units) end
         end
@@ -207,6 +216,7 @@ balance(S, active)
 if #request.acquire > 0 then begin_spell(S, now) end
 speed_up(S, calls, newest_told)
 grow_burst(S, active, now)
+widen(S, answered, in_flight)
 
 -- rates of this tick
 local warm = S.cold and math.min(1, 0.5 + 0.5 * (now - S.cold) / COLD_S) or 1
@@ -224,6 +234,9 @@ for unit = 1, 3 do charged[unit] = string.format('%.17g', S['a' .. unit]) end
 local kmin = math.max(1, math.min(4, 2 / math.max(S.sp, 0.001)))
 local horizon = math.max(0.5, 2 * kmin * S.sp)
 local start = math.max(now, S.pause)
+
+local is_blind = blind_to(S, active)
+if #request.acquire > 0 then S.pb = is_blind(request.acquire[1]) and 1 or nil end
 
 local function try(cost)
   local slot, spacing, needs = start, 0, {}
@@ -275,6 +288,10 @@ else
       again = 0.1
       break
     end
+    if is_blind(cost) and not may_probe(S, in_flight + #slots, now) then
+      again = math.min(PROBE_AGAIN_MOST_S, math.max(PROBE_AGAIN_S, count * 0.02))
+      break
+    end
     local slot, earliest = try(cost)
     if not slot then
       -- a GCRA for the polls: denied workers come back one after the other, each when about kmin more fit, and none
@@ -302,6 +319,6 @@ if stopped then
   paused_for = math.max(paused_for, left / 1000)
 end
 local reply = {#slots, string.format('%.0f', S.base + now * 1000000), math.ceil(again * 1000000),
-  math.ceil(paused_for * 1000000), S.ep, charged[1], charged[2], charged[3]}
-for i = 1, #slots do reply[8 + i] = slots[i] end
+  math.ceil(paused_for * 1000000), S.ep, charged[1], charged[2], charged[3], S.gn}
+for i = 1, #slots do reply[9 + i] = slots[i] end
 return reply

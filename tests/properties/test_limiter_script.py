@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from pressroom.limits.commands import Keys, Slot, TickReply, TickRequest, init_steps, set_limits_steps, tick_steps
 from pressroom.limits.costs import Cost
-from pressroom.limits.gcra import Pool, Refused, Sent
+from pressroom.limits.gcra import Pool, Refused
 from pressroom.limits.headers import Quota, QuotaHeaders
+from pressroom.limits.learn import Sent
 from pressroom.limits.messages import Dimension, Rejected, Settled
-from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits
+from pressroom.limits.pool_limits import DIMENSIONS, PoolLimits, StatedBefore
 from pressroom.limits.rate_limit_text import StatedLimit
 from pressroom.limits.scripts import drive, script
 
@@ -38,6 +39,13 @@ limits = st.builds(
     burst_seconds=st.sampled_from([0, 0.05, 0.05, 2.0]),
     learned_burst_seconds=st.none() | st.sampled_from([0.04, 0.7]),
     max_share=st.sampled_from([1.0, 1.0, 0.6]),
+    stated=st.lists(
+        st.builds(
+            StatedBefore, st.sampled_from(["rpm", "ipm"]), st.sampled_from([5.0, 700.0]), st.sampled_from([9.0, 4e3])
+        ),
+        max_size=2,
+        unique_by=lambda one: one.dimension,
+    ).map(tuple),
     defaults=st.frozensets(st.sampled_from(["rpm", "tpm", "rpd"])),
 )
 quotas = st.builds(
@@ -47,24 +55,27 @@ quotas = st.builds(
     st.sampled_from([10.0, 60.0, 86400.0]),
 )
 headers = st.none() | st.builds(QuotaHeaders, requests=st.none() | quotas, tokens=st.none() | quotas)
-ages = st.sampled_from([0.0, 0.4, 3.0, 30.0])
+ages = st.sampled_from([-0.3, 0.0, 0.4, 3.0, 30.0])
 shares = st.sampled_from([1.0, 0.999, 0.8])
 stated = st.none() | st.builds(StatedLimit, st.sampled_from(["rpm", "ipm", "tpd"]), st.sampled_from([5.0, 700.0]))
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call that ended: when it had started, and which share of all that is charged now had been charged before."""
+    """A call that ended: when it had started (or will), which share of all that is charged now had been charged before,
+    and of how many generations ago its grant was."""
 
     age: float
     share: float
+    generations: int
 
-    def sent(self, now_us: int, charged: list[float]) -> Slot:
-        before = [units * self.share for units in charged]
-        return Slot("", max(START_US, now_us - round(self.age * 1e6)), (before[0], before[1], before[2]))
+    def sent(self, now_us: int, pool: Pool) -> Slot:
+        before = [units * self.share for units in pool.charged]
+        at_us = max(START_US, now_us - round(self.age * 1e6))
+        return Slot("", at_us, (before[0], before[1], before[2]), max(0, pool.generation - self.generations))
 
 
-calls = st.builds(Call, ages, shares)
+calls = st.builds(Call, ages, shares, st.sampled_from([0, 0, 1]))
 
 
 settled = st.builds(Settled, st.just(""), costs, costs, headers)
@@ -117,12 +128,11 @@ class Both:
 
     def tick(self, tick: Tick) -> None:
         self.clock_us += tick.passed_us
-        charged = list(self.pool.charged)
         calls = [call for call, _ in tick.settled] + [call for call, _ in tick.rejected]
-        slots = [call.sent(self.clock_us, charged) for call in calls]
+        slots = [call.sent(self.clock_us, self.pool) for call in calls]
         reply = self._script(tick, slots)
         self.pool.advance((self.clock_us - START_US) / 1e6, in_flight=tick.held)
-        sents = iter([Sent((slot.at_us - START_US) / 1e6, slot.before) for slot in slots])
+        sents = iter([Sent((slot.at_us - START_US) / 1e6, slot.before, slot.generation) for slot in slots])
         for _, one in tick.settled:
             self.pool.settle(one.estimate, one.actual, one.headers, next(sents))
         for _, no in tick.rejected:
@@ -131,6 +141,7 @@ class Both:
                 no.estimate, no.retry_after, Refused(unit, no.headers, no.slow_down, no.stated), next(sents)
             )
         decision = self.pool.acquire(tick.acquire)
+        assert reply.generation == self.pool.generation
         assert len(reply.slots) == len(decision.slots)
         assert all(_same(a, b) for a, b in zip(reply.slots, decision.slots, strict=True))
         assert _same(reply.poll_after, decision.poll_after)
@@ -160,6 +171,14 @@ class Both:
     def _expected(self) -> dict[str, float | None]:
         spending = self.pool.spending
         expected: dict[str, float | None] = {"lT": spending.burst, "m": spending.speed, "rx": spending.extra_seconds}
+        probing = self.pool.probing
+        expected |= {
+            "fh": -1.0 if self.pool.flow.settled_at is None else self.pool.flow.settled_at,
+            "vo": self.pool.recalled_at,
+            "pw": probing.window,
+            "pk": probing.threshold,
+            "xt": self.pool.stated_at,
+        }
         expected |= {f"a{unit + 1}": units for unit, units in enumerate(self.pool.charged)}
         for bucket in self.pool.buckets:
             fields: dict[str, float | None] = {"R": bucket.rate, "lR": bucket.learned, "xR": bucket.stated}

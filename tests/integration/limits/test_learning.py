@@ -7,7 +7,7 @@ import pytest
 from pressroom.limits.costs import Cost
 from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.messages import Rejected, Settled
-from pressroom.limits.pool_limits import PoolLimits
+from pressroom.limits.pool_limits import PoolLimits, StatedBefore
 from pressroom.limits.rate_limit_text import StatedLimit
 from pressroom.limits.redis_limiter import RedisLimiter
 from tests.integration.limits.conftest import Bench
@@ -91,6 +91,30 @@ def test_what_only_a_refusal_told_rises_again_while_it_holds_calls_back(bench: B
     bench.run(body)
 
 
+def test_what_a_refusal_stated_holds_a_setting_down_after_a_flush_too(bench: Bench) -> None:
+    bench.facts.limits = PoolLimits(ipm=50)
+
+    async def body(limiter: RedisLimiter) -> None:
+        grant = await limiter.tick("p", "w", acquire=[IMAGE])
+        words = StatedLimit("ipm", 5, 5, 1, 12.0)
+        await limiter.tick("p", "w", rejected=[Rejected(grant.slot_ids[0], IMAGE, 12.0, "images", stated=words)])
+        stated = (await limiter.status("p")).stated
+        assert stated == {"ipm": (pytest.approx(5), pytest.approx(bench.clock.us / 1e6))}
+        await limiter.forget("p")
+        bench.facts.limits = PoolLimits(ipm=50, stated=(StatedBefore("ipm", 5, 600.0),))
+        await limiter.tick("p", "w")
+        now = (await limiter.status("p")).dimensions["ipm"]
+        assert (round(now.limit, 6), now.source) == (5, "refusal")
+        bench.clock.pass_(2_900)
+        await limiter.tick("p", "w")
+        assert (await limiter.status("p")).dimensions["ipm"].limit == pytest.approx(5)
+        bench.clock.pass_(200)
+        await limiter.tick("p", "w")
+        assert (await limiter.status("p")).dimensions["ipm"].limit == pytest.approx(50), "an hour after it was said"
+
+    bench.run(body)
+
+
 def test_headers_are_believed_rather_than_a_refusals_words(bench: Bench) -> None:
     async def body(limiter: RedisLimiter) -> None:
         for used in (1, 2):
@@ -101,6 +125,39 @@ def test_headers_are_believed_rather_than_a_refusals_words(bench: Bench) -> None
         assert (await limiter.status("p")).dimensions["rpm"].limit == pytest.approx(600), "100 is per 10 s"
 
     bench.run(body)
+
+
+def test_a_lower_limit_counts_with_the_first_header_and_voids_start_times(bench: Bench) -> None:
+    bench.facts.limits = PoolLimits(rpm=6000, defaults=frozenset({"rpm"}))
+
+    async def body(one: RedisLimiter, two: RedisLimiter) -> None:
+        await call(one, bench, QuotaHeaders(requests=Quota(6000, 5990, 0.1)), Cost())
+        await call(one, bench, QuotaHeaders(requests=Quota(6000, 5990, 0.1)), Cost())
+        told = await one.tick("p", "w", acquire=[Cost()])
+        ahead = await two.tick("p", "w2", acquire=[Cost()] * 64)
+        bench.clock.pass_(told.slots[0] + 0.01)
+        lower = QuotaHeaders(requests=Quota(3000, 2990, 0.2))
+        after = await one.tick("p", "w", settled=[Settled(told.slot_ids[0], Cost(), Cost(), lower)])
+        assert (await one.status("p")).dimensions["rpm"].limit == pytest.approx(3000)
+        assert after.generation == ahead.generation + 1
+        heard = await two.tick("p", "w2")
+        assert heard.generation == after.generation
+        back = [Rejected(slot_id, Cost(), 0.0) for slot_id in ahead.slot_ids]
+        again = await two.tick("p", "w2", rejected=back, acquire=[Cost()] * 64)
+        assert again.slots[0] < 0.3, "what was granted and not used stands in nobody's way"
+        spacing = (again.slots[-1] - again.slots[0]) / (len(again.slots) - 1)
+        assert spacing == pytest.approx(1 / 50, rel=0.3), "fifty a second"
+        stale = QuotaHeaders(requests=Quota(6000, 5990, 0.1))
+        bench.clock.pass_(1.0)
+        grant = await one.tick("p", "w", acquire=[Cost()] * 2)
+        bench.clock.pass_(0.6)
+        higher = [Settled(slot_id, Cost(), Cost(), stale) for slot_id in grant.slot_ids]
+        await one.tick("p", "w", settled=higher[:1])
+        assert (await one.status("p")).dimensions["rpm"].limit == pytest.approx(3000), "one could be an old one"
+        await one.tick("p", "w", settled=higher[1:])
+        assert (await one.status("p")).dimensions["rpm"].limit == pytest.approx(6000), "two that left since are not"
+
+    bench.run(body, limiters=2)
 
 
 def test_a_share_is_left_to_others(bench: Bench) -> None:
@@ -171,7 +228,7 @@ def test_slow_down_holds_the_rate_and_lets_it_rise(bench: Bench) -> None:
 
 
 def test_a_days_header_corrects_what_the_books_say(bench: Bench) -> None:
-    bench.facts.limits = PoolLimits(rpd=1000)
+    bench.facts.limits = PoolLimits(rpd=1000, rpm=60_000, burst_seconds=1)
 
     async def body(limiter: RedisLimiter) -> None:
         for used in (900, 990):

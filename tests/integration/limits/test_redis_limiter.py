@@ -51,11 +51,61 @@ def test_workers_share_one_account(bench: Bench) -> None:
     bench.run(body, limiters=4)
 
 
-def test_a_pool_without_limits_costs_nothing_but_counts(bench: Bench, admin: LimiterAdmin) -> None:
+def test_a_pool_of_which_nothing_is_known_doubles_with_each_round_trip(bench: Bench) -> None:
+    async def body(one: RedisLimiter, two: RedisLimiter) -> None:
+        out: list[Grant] = []
+        for expected in (4, 8, 16, 32, 64, 128, 256):
+            reports = [settled(grant) for grant in out] + [[], []]
+            out = [
+                await limiter.tick("p", name, settled=reports[i], acquire=[TEXT] * 500)
+                for i, (limiter, name) in enumerate(((one, "w1"), (two, "w2")))
+            ]
+            assert all(grant.slots == [0.0] * len(grant.slots) for grant in out)
+            assert sum(len(grant.slots) for grant in out) <= expected
+            assert expected <= 4 or sum(len(grant.slots) for grant in out) > expected / 4
+            bench.clock.pass_(0.5)
+        assert [len(grant.slots) for grant in out] == [ACQUIRE_MAX, ACQUIRE_MAX], "no limit is felt any more"
+
+    bench.run(body, limiters=2)
+
+
+def test_calls_that_take_long_are_taken_for_admitted_after_two_seconds(bench: Bench) -> None:
     async def body(limiter: RedisLimiter) -> None:
-        grant = await limiter.tick("p", "w", acquire=[TEXT] * 500)
-        assert grant.slots == [0.0] * ACQUIRE_MAX
-        assert (await limiter.status("p")).in_flight == ACQUIRE_MAX
+        sent = []
+        for _ in range(5):
+            grant = await limiter.tick("p", "w", acquire=[TEXT] * 100)
+            sent.append(len(grant.slots))
+            assert (await limiter.tick("p", "w", acquire=[TEXT])).slots == []
+            bench.clock.pass_(2.0)
+        assert sent == [4, 4, 8, 16, 32]
+
+    bench.run(body)
+
+
+def test_a_refusal_without_a_word_halves_what_is_out_at_once(bench: Bench) -> None:
+    async def body(limiter: RedisLimiter) -> None:
+        grant = await limiter.tick("p", "w", acquire=[TEXT] * 100)
+        grant = await limiter.tick("p", "w", settled=settled(grant), acquire=[TEXT] * 100)
+        assert len(grant.slots) == 8
+        bench.clock.pass_(0.1)
+        refused = [Rejected(slot_id, TEXT, 1.0) for slot_id in grant.slot_ids[4:]]
+        await limiter.tick("p", "w", settled=settled(grant)[:4], rejected=refused)
+        bench.clock.pass_(1.1)
+        grant = await limiter.tick("p", "w", acquire=[TEXT] * 100)
+        assert 2 <= len(grant.slots) <= 5, "and once for all that were on their way"
+        bench.clock.pass_(0.5)
+        again = await limiter.tick("p", "w", settled=settled(grant), acquire=[TEXT] * 100)
+        assert len(again.slots) <= len(grant.slots) + 1, "no doubling to where it was refused"
+
+    bench.run(body)
+
+
+def test_calls_with_images_probe_although_requests_are_limited(bench: Bench) -> None:
+    bench.facts.limits = PoolLimits(rpm=6000, burst_seconds=1)
+
+    async def body(limiter: RedisLimiter) -> None:
+        assert len((await limiter.tick("p", "w", acquire=[Cost(1, 0, 1)] * 50)).slots) == 4
+        assert len((await limiter.tick("p", "w", acquire=[Cost(1, 0, 0)] * 50)).slots) == 50
 
     bench.run(body)
 
@@ -275,7 +325,7 @@ def test_limits_change_in_place(bench: Bench, admin: LimiterAdmin) -> None:
 
 
 def test_a_days_limit_is_spent_at_once_and_then_trickles(bench: Bench) -> None:
-    bench.facts.limits, bench.facts.used = PoolLimits(rpd=1000), Cost(950)
+    bench.facts.limits, bench.facts.used = PoolLimits(rpd=1000, rpm=60_000, burst_seconds=1), Cost(950)
 
     async def body(limiter: RedisLimiter) -> None:
         assert 49 <= len((await limiter.tick("p", "w", acquire=[Cost()] * 100)).slots) <= 50
