@@ -1,4 +1,4 @@
-# Pressroom in one image: the command line, the workers and the sandbox. `docker compose build`, or `docker build .`.
+# Pressroom in one image: the command line, the workers, the API and the sandbox. `docker compose build`, or `docker build .`.
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -49,7 +49,8 @@ USER 10001:10001
 # away keeps its finished results and settles them later, so do not let an orchestrator kill it for being unhealthy.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 CMD ["pressroom", "doctor", "--json"]
 
-# SIGTERM drains: calls in flight finish or are handed back within PRESSROOM_DRAIN_SECONDS. Allow more before SIGKILL.
+# SIGTERM drains: calls in flight finish or are handed back within PRESSROOM_DRAIN_SECONDS, and the API's answers go out
+# within PRESSROOM_API_DRAIN_SECONDS. Allow more before SIGKILL.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["pressroom"]
 CMD ["--help"]

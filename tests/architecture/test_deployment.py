@@ -95,8 +95,18 @@ def test_every_service_is_pinned_watched_and_waited_for(compose: dict[str, Any])
             assert other in services
 
 
-def test_no_server_is_published(compose: dict[str, Any]) -> None:
-    assert [name for name, service in compose["services"].items() if "ports" in service] == []
+def test_only_the_api_is_published_and_to_this_machine_alone(compose: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+
+    assert published == {"api": ["127.0.0.1:8400:8400"]}
+
+
+def test_the_api_is_watched_by_what_it_can_serve_and_ends_before_it_is_killed(compose: dict[str, Any]) -> None:
+    api, settings = compose["services"]["api"], Settings.model_fields
+
+    assert ":8400/readyz" in " ".join(api["healthcheck"]["test"])
+    assert settings["api_port"].default == 8400
+    assert int(api["stop_grace_period"].removesuffix("s")) > settings["api_drain_seconds"].default + 10
 
 
 def test_every_volume_is_declared(compose: dict[str, Any]) -> None:
@@ -143,4 +153,4 @@ def test_the_image_is_sent_every_package_and_nothing_else() -> None:
 
     assert sent == copied
     assert all((ROOT / source).exists() for source in copied)
-    assert {"cli", "worker", "pressroom", "models", "migrations", "sandbox"} <= copied
+    assert {"api", "cli", "worker", "pressroom", "models", "migrations", "sandbox"} <= copied
