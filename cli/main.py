@@ -23,6 +23,7 @@ from cli import (
     run,
     servers,
     submit,
+    webhooks,
 )
 from cli.exits import EXPLAINED, explain
 from cli.options import examples
@@ -121,6 +122,7 @@ for module in (
     deployments,
     routes,
     alerts,
+    webhooks,
     doctor,
 ):
     module.add_to(app)

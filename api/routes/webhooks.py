@@ -23,15 +23,13 @@ from api.schemas.webhooks import (
 )
 from api.services import Services, Serving
 from api.threads import in_thread
-from pressroom.errors import InvalidInput, Problem
 from pressroom.ids import parse_id
 from pressroom.net.guard import NetPolicy, admit
 from pressroom.webhooks import endpoints, replay
-from pressroom.webhooks.signing import message_id
+from pressroom.webhooks.signing import message_id, parse_message_id
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-_MOST_DIGITS = 18
 _T = TypeVar("_T")
 
 Page = Annotated[int, Query(ge=1, le=100, description="At most so many.")]
@@ -109,7 +107,7 @@ async def deliver_again(webhook_id: str, body: Replay, caller: Admins, services:
 
     def work(conn: Connection) -> int:
         if body.event_id is not None:
-            return replay.replay_event(conn, caller.project_id, key, _event_number(body.event_id))
+            return replay.replay_event(conn, caller.project_id, key, parse_message_id(body.event_id))
         if body.since is None:
             raise RuntimeError("a replay was accepted without saying of what")
         return replay.replay_since(conn, caller.project_id, key, body.since)
@@ -120,7 +118,7 @@ async def deliver_again(webhook_id: str, body: Replay, caller: Admins, services:
 
 
 @router.post("/{webhook_id}/test", status_code=202, summary="Send a test event")
-async def test(webhook_id: str, caller: Admins, services: Serving) -> Tested:
+async def send_test(webhook_id: str, caller: Admins, services: Serving) -> Tested:
     """A `webhook.test` event to this endpoint alone, whatever types it asks for."""
     key = parse_id("we", webhook_id)
     event = await _ask(services, lambda conn: replay.send_test(conn, caller.project_id, key))
@@ -134,7 +132,7 @@ async def deliveries(
 ) -> DeliveryList:
     """What went to it or is on its way, newest event first."""
     key = parse_id("we", webhook_id)
-    before = None if after is None else _event_number(after)
+    before = None if after is None else parse_message_id(after)
     rows = await _ask(
         services, lambda conn: replay.list_deliveries(conn, caller.project_id, key, before=before, limit=limit + 1)
     )
@@ -160,13 +158,6 @@ async def _ask(services: Services, work: Callable[[Connection], _T]) -> _T:
 async def _admit(services: Services, url: str) -> None:
     settings = services.settings
     await admit(url, NetPolicy(settings.webhook_networks, settings.webhook_port_numbers))
-
-
-def _event_number(shown: str) -> int:
-    number = shown.removeprefix("evt_")
-    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
-        raise InvalidInput([Problem("event id", "is not an id", "Give one as evt_512", value=shown[:40])])
-    return int(number)
 
 
 def _with_secret(endpoint: endpoints.Endpoint, secret: str) -> WebhookWithSecret:
