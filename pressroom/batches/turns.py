@@ -40,7 +40,8 @@ _RENEW = text(
 _LOCK = text(f"SELECT 1 FROM batches WHERE id = :id AND clerk_id = :me AND ({AWAITS_CLERK}) FOR NO KEY UPDATE")  # noqa: S608
 
 _PUT_OFF = text(
-    "UPDATE batches SET clerk_until = now() + make_interval(secs => :seconds) WHERE id = :id AND clerk_id = :me"
+    "UPDATE batches SET clerk_until = now() + make_interval(secs => :seconds)"
+    " WHERE id = :id AND clerk_id = :me AND state = CAST(:state AS batch_state)"
 )
 
 
@@ -99,9 +100,9 @@ class Turn:
             raise TurnLost(f"batch {self.id} is no longer ours to work on")
 
     def put_off(self, seconds: float) -> None:
-        """Nobody need look again before then."""
+        """Nobody need look again before then, while there is the same to do for it."""
         with self.engine.begin() as conn:
-            conn.execute(_PUT_OFF, {"id": self.id, "me": self.me, "seconds": seconds})
+            conn.execute(_PUT_OFF, {"id": self.id, "me": self.me, "state": self.state, "seconds": seconds})
 
 
 def take_turn(

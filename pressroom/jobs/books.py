@@ -12,8 +12,8 @@ from models import AttemptOutcome
 from pressroom.events.outbox import WANTS_JOBS, record_batches
 from pressroom.jobs.outcome import Outcome
 
-# The batch ends in the transaction that ends its last job. One with files of results is over when they are written:
-# that is told then (`pressroom/batches/finalize.py`).
+# The batch ends in the transaction that ends its last job. One with files of results is over when they are written, for
+# which it is looked at soon, whoever looked at it before; that it is over is told then (`pressroom/batches/finalize.py`).
 _BATCHES = text(
     f"""
     UPDATE batches b SET succeeded = b.succeeded + t.succeeded, failed = b.failed + t.failed,
@@ -22,7 +22,9 @@ _BATCHES = text(
       state = CASE WHEN t.ended < b.total - b.succeeded - b.failed - b.cancelled - b.expired THEN b.state
         WHEN b.state = 'in_progress' THEN 'completed' WHEN b.state = 'cancelling' THEN 'cancelled' ELSE b.state END,
       finished_at = CASE WHEN t.ended >= b.total - b.succeeded - b.failed - b.cancelled - b.expired
-        THEN coalesce(b.finished_at, now()) END
+        THEN coalesce(b.finished_at, now()) END,
+      clerk_until = CASE WHEN b.finished_at IS NOT NULL
+        OR t.ended < b.total - b.succeeded - b.failed - b.cancelled - b.expired THEN b.clerk_until END
     FROM (SELECT *, succeeded + failed + cancelled + expired AS ended FROM unnest(
       CAST(:ids AS uuid[]), CAST(:succeeded AS int[]), CAST(:failed AS int[]), CAST(:cancelled AS int[]),
       CAST(:expired AS int[]), CAST(:cost_usd AS numeric[]), CAST(:at_risk_usd AS numeric[]))
