@@ -21,11 +21,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from models import PriorityClass
 from pressroom.errors import InvalidInput, PressroomError, Unavailable
+from pressroom.ids import new_id
 from pressroom.jobs.check import NewJobDraft
 from pressroom.jobs.dispatch import DispatchPolicy, dispatch_pools, pools_served
+from pressroom.jobs.express import ExpressJob, ExpressLane, fits, lease_at_once, open_lane
 from pressroom.jobs.publish import Publisher
 from pressroom.jobs.share import Share
-from pressroom.jobs.submit import Destination, Inserted, NewJob, insert_jobs
+from pressroom.jobs.submit import Destination, NewJob, insert_jobs
 from pressroom.jobs.terms import Terms, TermsBook, TermsKey
 
 _LARGEST_GROUP = 200
@@ -73,6 +75,8 @@ class _Entry:
     answer: asyncio.Future[Accepted]
     draft: NewJobDraft | None = None
     pools: Sequence[int] = ()
+    lease_id: UUID | None = None
+    """Set where it was leased in the transaction that inserted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ class Intake:
         self._arrived: list[_Entry] = []
         self._committing: asyncio.Task[None] | None = None
         self._to_dispatch: set[int] = set()
+        self._to_publish: list[UUID] = []
         self._dispatching: asyncio.Task[None] | None = None
         # Which account a pool belongs to never changes.
         self._known_pools: set[int] = set()
@@ -132,31 +137,36 @@ class Intake:
                 for entry, result in zip(group, results, strict=True):
                     _settle(entry.answer, result)
                 accepted = [e for e, result in zip(group, results, strict=True) if isinstance(result, Accepted)]
-                if pools := {pool for entry in accepted for pool in entry.pools}:
-                    self._dispatch(pools)
+                self._dispatch(accepted)
         finally:
             self._committing = None
 
-    def _dispatch(self, pools: set[int]) -> None:
-        self._to_dispatch |= pools
-        if self._dispatching is None:
+    def _dispatch(self, accepted: Sequence[_Entry]) -> None:
+        leases = {entry.lease_id for entry in accepted if entry.lease_id is not None}
+        self._to_publish += sorted(leases)
+        self._to_dispatch |= {pool for entry in accepted if entry.lease_id is None for pool in entry.pools}
+        if self._dispatching is None and (self._to_publish or self._to_dispatch):
             self._dispatching = asyncio.create_task(self._dispatch_all())
 
     async def _dispatch_all(self) -> None:
         """One turn after the other; what is committed during one shares the next."""
         loop = asyncio.get_running_loop()
         try:
-            while self._to_dispatch:
+            while self._to_publish or self._to_dispatch:
+                leases, self._to_publish = self._to_publish, []
                 pools, self._to_dispatch = self._to_dispatch, set()
                 try:
-                    await loop.run_in_executor(self._dispatches, self._dispatch_in_database, pools)
+                    await loop.run_in_executor(self._dispatches, self._send, leases, pools)
                 except SQLAlchemyError as error:
                     # The workers' dispatchers take them within a quarter of a second.
                     _log.warning("intake.not_dispatched", extra={"pools": len(pools), "error": type(error).__name__})
         finally:
             self._dispatching = None
 
-    def _dispatch_in_database(self, pools: set[int]) -> None:
+    def _send(self, leases: Sequence[UUID], pools: set[int]) -> None:
+        self._publisher.publish(leases)
+        if not pools:
+            return
         unknown = pools - self._known_pools
         if unknown:
             with self._database.connect() as conn:
@@ -207,19 +217,51 @@ class Intake:
             max_attempts=key.max_attempts,
             api_key_id=key.terms.api_key_id,
         )
+        jobs = [_job(entry) for entry in entries]
+        lane = self._lane(terms, jobs, to)
         with self._database.begin() as conn:
-
-            def write_notes(inserted: Inserted) -> None:
-                for write, values in _notes(entries, inserted.ids).items():
-                    write(conn, values)
-
-            inserted = insert_jobs(conn, map(_job, entries), to, keep_ids=True, before_waking=write_notes)
+            ids = self._lease_at_once(conn, lane, entries, jobs, to) if lane is not None else None
+            if ids is None:
+                ids = insert_jobs(
+                    conn,
+                    jobs,
+                    to,
+                    keep_ids=True,
+                    before_waking=lambda inserted: _write_notes(conn, entries, inserted.ids),
+                ).ids
         self.commits += 1
         return [
             Accepted(job_id, draft.model, entry.pools[0], draft.estimate.cost_usd)
-            for entry, job_id in zip(entries, inserted.ids, strict=True)
+            for entry, job_id in zip(entries, ids, strict=True)
             if (draft := entry.draft) is not None
         ]
+
+    def _lane(self, terms: Terms, jobs: Sequence[NewJob], to: Destination) -> ExpressLane | None:
+        """The way straight into a lease, where all of them go to one deployment that nothing speaks against."""
+        models = {job.model for job in jobs}
+        if len(models) > 1 or not fits(jobs, to):
+            return None
+        place = terms.deployments[models.pop()]
+        if isinstance(place, Share):
+            return None
+        lane = terms.lanes.get(place.id)
+        if lane is None:
+            with self._database.begin() as conn:
+                lane = terms.lanes[place.id] = open_lane(conn, place, to.project_id, self._policy)
+        return lane if lane.is_served else None
+
+    def _lease_at_once(
+        self, conn: Connection, lane: ExpressLane, entries: Sequence[_Entry], jobs: Sequence[NewJob], to: Destination
+    ) -> list[UUID] | None:
+        express = [ExpressJob(new_id(), job) for job in jobs]
+        lease_id = lease_at_once(conn, lane, express, to, self._policy)
+        for entry in entries:
+            entry.lease_id = lease_id
+        if lease_id is None:
+            return None
+        ids = [one.id for one in express]
+        _write_notes(conn, entries, ids)
+        return ids
 
 
 def _job(entry: _Entry) -> NewJob:
@@ -238,13 +280,14 @@ def _job(entry: _Entry) -> NewJob:
     )
 
 
-def _notes(entries: Sequence[_Entry], ids: Sequence[UUID]) -> dict[Any, list[tuple[UUID, Any]]]:
-    """By the function that writes them, in order."""
+def _write_notes(conn: Connection, entries: Sequence[_Entry], ids: Sequence[UUID]) -> None:
+    """Each kind in one call, in order."""
     found: dict[Any, list[tuple[UUID, Any]]] = {}
     for entry, job_id in zip(entries, ids, strict=True):
         for write, value in entry.new.notes:
             found.setdefault(write, []).append((job_id, value))
-    return found
+    for write, values in found.items():
+        write(conn, values)
 
 
 def _pools(terms: Terms, model: str) -> list[int]:

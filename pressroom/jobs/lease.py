@@ -12,13 +12,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from pressroom.jobs.array import array
 from pressroom.jobs.flows import FlowChange, change_flows
 from pressroom.jobs.holds import release_held
 from pressroom.jobs.over_budget import wake
 
-# A claim that a crash loses is a lease nobody claimed, which is sent again.
-_LAX_COMMIT = text("SET LOCAL synchronous_commit = off")
-
+# A claim that a crash loses is a lease nobody claimed, which is sent again: it is not waited for until it is on disk.
 _CLAIM = text(
     """
     UPDATE leases l SET worker_id = :worker FROM deployments d, pools p, workers w
@@ -30,7 +29,7 @@ _CLAIM = text(
       d.account, d.api_key_env, l.urgent,
       EXISTS (SELECT 1 FROM routes r JOIN routes o ON o.model = r.model
         AND o.project_id IS NOT DISTINCT FROM r.project_id AND o.deployment_id <> r.deployment_id
-        WHERE r.deployment_id = d.id) AS routed
+        WHERE r.deployment_id = d.id) AS routed, set_config('synchronous_commit', 'off', true)
     """
 )
 
@@ -90,13 +89,22 @@ _HAND_BACK = text(
     """
 )
 
+# Locked as they are now, in id order; one statement, for everybody who settles or hands back asks it.
 _CLOSE = text(
     """
-    UPDATE leases l SET open = l.open - t.closed, waiting = greatest(0, l.waiting - t.unstarted),
-      waiting_seconds = CASE WHEN l.waiting <= t.unstarted THEN 0
-        ELSE l.waiting_seconds * (l.waiting - t.unstarted) / l.waiting END
-    FROM unnest(CAST(:leases AS uuid[]), CAST(:closed AS int[]), CAST(:unstarted AS int[]))
-      AS t (id, closed, unstarted) WHERE l.id = t.id
+    WITH t AS (
+      SELECT * FROM unnest(CAST(:leases AS uuid[]), CAST(:closed AS int[]), CAST(:unstarted AS int[]))
+        AS t (id, closed, unstarted)
+    ), held AS MATERIALIZED (
+      SELECT l.id, l.open - t.closed AS left_open, t.unstarted FROM leases l JOIN t ON t.id = l.id
+      ORDER BY l.id FOR UPDATE OF l
+    ), gone AS (
+      DELETE FROM leases l USING held WHERE l.id = held.id AND held.left_open <= 0
+    )
+    UPDATE leases l SET open = held.left_open, waiting = greatest(0, l.waiting - held.unstarted),
+      waiting_seconds = CASE WHEN l.waiting <= held.unstarted THEN 0
+        ELSE l.waiting_seconds * (l.waiting - held.unstarted) / l.waiting END
+    FROM held WHERE l.id = held.id AND held.left_open > 0
     """
 )
 
@@ -159,7 +167,6 @@ def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: boo
 
     `again`: a claim of it failed without an answer and may have been made.
     """
-    conn.execute(_LAX_COMMIT)
     row = conn.execute(_CLAIM, {"lease": lease_id, "worker": worker_id, "again": again}).one_or_none()
     if row is None:
         return None
@@ -229,9 +236,11 @@ def close_in_leases(conn: Connection, closed: Mapping[UUID, int], *, unstarted: 
     if not closed:
         return
     ids = sorted(closed)
-    conn.execute(text("SELECT 1 FROM leases WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"), {"ids": ids})
     conn.execute(
         _CLOSE,
-        {"leases": ids, "closed": [closed[i] for i in ids], "unstarted": [unstarted.get(i, 0) for i in ids]},
+        {
+            "leases": array(ids),
+            "closed": array([closed[i] for i in ids]),
+            "unstarted": array([unstarted.get(i, 0) for i in ids]),
+        },
     )
-    conn.execute(text("DELETE FROM leases WHERE id = ANY(:ids) AND open <= 0"), {"ids": ids})

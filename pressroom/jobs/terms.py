@@ -5,7 +5,7 @@ Prices, routes and budgets that somebody changes hold from the next two seconds 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from pressroom.catalog.load import catalog
 from pressroom.jobs.budgets import ceiling
 from pressroom.jobs.check import RequestChecker
 from pressroom.jobs.destination import ResolvedAsNeeded
+from pressroom.jobs.express import ExpressLane
 from pressroom.jobs.route import routed_endpoints
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
 
@@ -38,6 +39,8 @@ class Terms:
 
     checker: RequestChecker
     deployments: ResolvedAsNeeded
+    lanes: dict[int, ExpressLane] = field(default_factory=dict)
+    """By deployment, as they are found."""
 
 
 def utc_today() -> date:
