@@ -85,7 +85,7 @@ lock: $(INSTALLED) ## write the locks anew after a change to pyproject.toml (UPG
 	$(LOCK) $(UPGRADE) pyproject.toml --extra local --group dev --output-file requirements/dev.txt
 
 lock-rivals: $(INSTALLED) ## write the locks of what `python -m benchmarks rivals` compares with
-	for rival in oaib curator sdk celery; do \
+	for rival in oaib curator sdk celery litellm; do \
 	  $(LOCK) $(UPGRADE) requirements/rivals-$$rival.in --output-file requirements/rivals-$$rival.txt || exit 1; \
 	done
 

@@ -65,6 +65,10 @@ class Processes:
                 cpu += times.user + times.system
         return Reading(time.monotonic(), cpu)
 
+    def pids(self) -> list[int]:
+        """Of the processes, without their children."""
+        return [process.pid for process in self._processes]
+
     def check(self) -> None:
         """Raises BenchmarkFailed with the log's end if one has ended."""
         for process, log in zip(self._processes, self._logs, strict=True):

@@ -1,4 +1,4 @@
-"""What the queue costs one synchronous call on an idle system: through the API and a worker, and straight to the sandbox.
+"""What the queue costs one synchronous call on an idle system: through API and worker, and straight to the sandbox.
 
 In turns, one call at a time, by the same client. `python -m benchmarks sync_overhead --calls 200`
 """
@@ -94,7 +94,9 @@ def main() -> None:
     over = [queue - direct for direct, queue in zip(found["direct"], found["queue"], strict=True)]
     print(_row("overhead", over))
     if statistics.median(over) > _BAR_MS:
-        raise SystemExit(f"the median call took {statistics.median(over):.1f} ms more than direct; the bar is {_BAR_MS}")
+        raise SystemExit(
+            f"the median call took {statistics.median(over):.1f} ms more than direct; the bar is {_BAR_MS}"
+        )
 
 
 if __name__ == "__main__":
