@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,8 @@ _PARENT_VARIABLE = "PRESSROOM_PARENT_PID"
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time of proxies before us (60 s as a rule), so that they close first, and lose no request."""
 _BACKLOG = 2048
+_OPEN_FILES = 65_536
+"""Connections that are held open are open files; a usual soft limit is 1,024."""
 
 _log = logging.getLogger("pressroom.api")
 
@@ -56,6 +59,7 @@ def main() -> None:
         sys.stderr.write(f"pressroom api: {error}\n")
         raise SystemExit(COULD_NOT_RUN) from None
     _configure_logging(settings)
+    _raise_open_files()
     parent = os.environ.pop(_PARENT_VARIABLE, None)
     if parent:
         _watch(int(parent))
@@ -127,6 +131,14 @@ def _listen(host: str, port: int) -> socket.socket:
 def _configure_logging(settings: Settings) -> None:
     configure_logging(settings.log_level, sandbox=settings.uses_sandbox)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+def _raise_open_files() -> None:
+    """As far as we may ourselves; our processes inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
