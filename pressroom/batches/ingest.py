@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -20,13 +20,14 @@ from pressroom.batches.read_input import InputKind, PromptOptions, kind_of, read
 from pressroom.batches.sieve import Refused, Sieve
 from pressroom.catalog.load import catalog
 from pressroom.errors import InvalidInput, NotFound, Problem
+from pressroom.events.outbox import record_batches
 from pressroom.ids import new_id
 from pressroom.jobs.budgets import BudgetKey, ceiling, set_budget
 from pressroom.jobs.check import RequestChecker
 from pressroom.jobs.destination import ResolvedAsNeeded
 from pressroom.jobs.estimate import InputEstimate, estimate, load_basis
 from pressroom.jobs.route import routed_endpoints
-from pressroom.jobs.submit import CHUNK, Destination, Inserted, NewJob, insert_jobs
+from pressroom.jobs.submit import CHUNK, CHUNK_CHARACTERS, Destination, Inserted, NewJob, insert_jobs
 from pressroom.limits.pool_limits import PoolLimits
 from pressroom.money.budgets import Ceiling
 from pressroom.money.price_book import PriceBook, load_price_book, sync_catalog_prices
@@ -173,7 +174,7 @@ def take_in(
 ) -> IngestedBatch:
     """Store the jobs of the lines as the batch of `entry`, in one transaction and in flat memory.
 
-    The first `CHUNK` lines are checked before the database is written to; a bad line after that rolls everything
+    The first chunk of lines is checked before the database is written to; a bad line after that rolls everything
     back, and the rest is still checked. `today` is the day of the prices (UTC). Raises InvalidInput with at most
     `max_problems` problems, NotFound for an unknown project.
     """
@@ -184,7 +185,7 @@ def take_in(
     expected_usd = Decimal(0)
     try:
         jobs = sieve.accept(given.lines)
-        head = list(islice(jobs, CHUNK))
+        head = _first_chunk(jobs)
         if not head:
             raise InvalidInput([_nothing_in_it()], source=given.name)
         with engine.begin() as conn:
@@ -203,6 +204,7 @@ def take_in(
                     review(conn, found)
 
             inserted = _insert(conn, chain(head, jobs), engine, (entry.id, options), complete=complete)
+            record_batches(conn, [entry.id])
     except Refused:
         sieve.check_rest(given.lines)
         raise InvalidInput(sieve.problems, source=given.name, more=sieve.more) from None
@@ -234,6 +236,15 @@ class _NewRow:
     def complete(self, conn: Connection, figures: Figures) -> None:
         row = {"total": figures.total, "est_cost_usd": figures.est_cost_usd, "id": self.id}
         conn.execute(_COMPLETE_BATCH, row | {"endpoint": figures.endpoint, "model": figures.model})
+
+
+def _first_chunk(jobs: Iterator[NewJob]) -> list[NewJob]:
+    head: list[NewJob] = []
+    room = CHUNK_CHARACTERS
+    while room > 0 and len(head) < CHUNK and (job := next(jobs, None)) is not None:
+        head.append(job)
+        room -= len(job.body)
+    return head
 
 
 def _figures(inserted: Inserted, sieve: Sieve) -> Figures:

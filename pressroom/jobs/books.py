@@ -12,8 +12,8 @@ from models import AttemptOutcome
 from pressroom.events.outbox import WANTS_JOBS, record_batches
 from pressroom.jobs.outcome import Outcome
 
-# The batch ends in the transaction that ends its last job. One with files of results is over when they are written, for
-# which it is looked at soon, whoever looked at it before; that it is over is told then (`pressroom/batches/finalize.py`).
+# The batch ends in the transaction that ends its last job. One with files of results is over when they are written
+# (`pressroom/batches/finalize.py`): it is told then, and whoever looked at it before, somebody looks again at once.
 _BATCHES = text(
     f"""
     UPDATE batches b SET succeeded = b.succeeded + t.succeeded, failed = b.failed + t.failed,

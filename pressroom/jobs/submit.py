@@ -1,10 +1,9 @@
 """Put jobs on the books: `queued`, priced, in one transaction. From the commit on nothing can lose them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
@@ -22,6 +21,8 @@ from pressroom.operations.base import Estimate
 
 CHUNK = 2000
 """Jobs in memory at a time."""
+CHUNK_CHARACTERS = 8_000_000
+"""And about what their requests may take together: pictures come as data."""
 
 _REMEMBERED_STARTS = 10_000
 
@@ -114,7 +115,7 @@ def insert_groups(
         rows = _Rows(conn, to)
         stream = iter(jobs)
         try:
-            while count := rows.take(islice(stream, CHUNK), inserted, keep_ids=keep_ids):
+            while count := rows.take(stream, inserted, keep_ids=keep_ids):
                 inserted.total += count
                 rows.copy()
             rows.settle()
@@ -150,6 +151,7 @@ class _Rows:
         self._jobs: list[str] = []
         self._requests: list[str] = []
         self._copying = CopyRows(conn)
+        self._is_whole = False
         self.changes: dict[int, FlowChange] = {}
         for model in to.deployments:
             self._find_place(model)
@@ -157,9 +159,10 @@ class _Rows:
         for pool_id in sorted(set(self._pool_of.values())):
             self._find_stake(pool_id)
 
-    def take(self, jobs: Iterable[NewJob], inserted: Inserted, *, keep_ids: bool) -> int:
-        """Add rows; returns how many."""
+    def take(self, jobs: Iterator[NewJob], inserted: Inserted, *, keep_ids: bool) -> int:
+        """Add rows of the next jobs, a chunk of them at most; returns how many."""
         places, starts = self._places, self._starts
+        room = CHUNK_CHARACTERS
         for url, model, body, estimate, custom_id, line_no, run_at, deadline, priority, given_id in jobs:
             place = places.get(model) or self._find_place(model)
             if type(place) is Share:
@@ -179,11 +182,15 @@ class _Rows:
             change.images += estimate.images
             if keep_ids:
                 inserted.ids.append(job_id)
+            room -= len(body)
+            if room <= 0 or len(self._jobs) >= CHUNK:
+                self._is_whole = True
+                break
         return len(self._jobs)
 
     def copy(self) -> None:
         """Send what was added, and forget it. A whole chunk goes while the next is being made."""
-        is_whole = len(self._jobs) >= CHUNK
+        is_whole, self._is_whole = self._is_whole, False
         chunk = [(_COPY_JOBS, "".join(self._jobs)), (_COPY_REQUESTS, "".join(self._requests))]
         self._jobs.clear()
         self._requests.clear()
