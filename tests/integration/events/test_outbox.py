@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from models import DEFAULT_PROJECT_ID
 from pressroom.events.horizon import Horizon
@@ -43,7 +43,7 @@ def test_what_is_committed_under_a_lower_id_is_waited_for(engine: Engine) -> Non
         assert _read(engine, horizon, 0) == []
         slow.commit()
 
-    assert [event.type for event in _read(engine, horizon, 0)] == ["job.succeeded", "job.failed"]
+    assert [one.type for one in _read(engine, horizon, 0)] == ["job.succeeded", "job.failed"]
     assert horizon.is_settled
 
 
@@ -56,7 +56,7 @@ def test_what_is_rolled_back_is_not_waited_for_any_more(engine: Engine) -> None:
         assert _read(engine, horizon, 0) == []
         failing.rollback()
 
-    assert [event.type for event in _read(engine, horizon, 0)] == ["job.failed"]
+    assert [one.type for one in _read(engine, horizon, 0)] == ["job.failed"]
 
 
 def test_a_long_transaction_that_writes_no_events_holds_nobody_up(engine: Engine) -> None:
@@ -66,7 +66,7 @@ def test_a_long_transaction_that_writes_no_events_holds_nobody_up(engine: Engine
         record_events(conn, [NewEvent("job.failed", DEFAULT_PROJECT_ID)])
         conn.commit()
 
-        assert [event.type for event in _read(engine, horizon, 0)] == ["job.failed"]
+        assert [one.type for one in _read(engine, horizon, 0)] == ["job.failed"]
 
 
 def test_writers_that_never_stop_let_the_horizon_move(engine: Engine) -> None:
@@ -78,7 +78,7 @@ def test_writers_that_never_stop_let_the_horizon_move(engine: Engine) -> None:
         record_events(second, [NewEvent("job.failed", DEFAULT_PROJECT_ID)])
         first.commit()
 
-        assert [event.id for event in _read(engine, horizon, 0)] == [1]
+        assert [one.id for one in _read(engine, horizon, 0)] == [1]
 
 
 def test_jobs_of_a_batch_have_events_only_when_they_are_wanted(desk: Desk) -> None:
@@ -160,3 +160,18 @@ def test_the_underscore_of_a_pattern_is_an_underscore(desk: Desk) -> None:
     assert (
         desk.scalar("SELECT e.type FROM webhook_deliveries d JOIN events e ON e.id = d.event_id") == "batch.in_progress"
     )
+
+
+def test_a_settlement_asks_the_outbox_for_nothing_where_nobody_wants_to_know(desk: Desk) -> None:
+    """The hot path: not one statement more for jobs of batches."""
+    jobs, attempts, _ = desk.run(2)
+    seen: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(desk.engine, "before_cursor_execute", note)
+    desk.settle(success(jobs[0], attempts[jobs[0].id]))
+
+    assert any("UPDATE jobs" in statement for statement in seen)
+    assert not any("INTO events" in statement for statement in seen)
