@@ -31,7 +31,9 @@ def list_(
     state: Annotated[
         list[str] | None,
         typer.Option(
-            "--state", metavar="STATE", help="in_progress, cancelling, completed or cancelled; may be repeated."
+            "--state",
+            metavar="STATE",
+            help="validating, failed, in_progress, cancelling, completed or cancelled; may be repeated.",
         ),
     ] = None,
     project: Project = None,
