@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api.auth import Reads, Submits
+from api.routes.jobs import IdempotencyKey
 from api.schemas.batches import BatchObject, BatchPage, CreateBatch, batch_object
 from api.services import Serving
 from api.threads import in_thread
@@ -13,14 +14,18 @@ from pressroom.batches.create import BatchRequest, create_batch
 from pressroom.batches.status import BatchStatus, BatchView, find_view, list_views
 from pressroom.errors import Conflict
 from pressroom.jobs.end_early import begin_cancel
+from pressroom.jobs.idempotency import begin, record, repeatable
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 MAX_PAGE = 100
+_JSON = "application/json"
 
 
-@router.post("", summary="Make a batch of an uploaded file")
-async def post_batch(asked: CreateBatch, services: Serving, caller: Submits) -> BatchObject:
+@router.post("", summary="Make a batch of an uploaded file", response_model=BatchObject)
+async def post_batch(
+    asked: CreateBatch, services: Serving, caller: Submits, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Answered at once with `validating`. One bad line, and the batch is `failed`: nothing stored, nothing spent."""
     expires = asked.output_expires_after
     request = BatchRequest(
@@ -34,11 +39,21 @@ async def post_batch(asked: CreateBatch, services: Serving, caller: Submits) -> 
         api_key_id=caller.api_key_id,
     )
 
-    def work() -> BatchView:
-        with services.database.begin() as conn:
-            return find_view(conn, caller.project_id, create_batch(conn, request))
+    key, said = idempotency_key, asked.model_dump_json()
+    repeat = repeatable(caller.project_id, key, "POST /v1/batches", said) if key is not None else None
 
-    return batch_object(await in_thread(work))
+    def work() -> Response:
+        with services.database.begin() as conn:
+            earlier = begin(conn, repeat) if repeat is not None else None
+            if earlier is not None:
+                return Response(earlier.body, 200, {"Idempotent-Replayed": "true"}, _JSON)
+            view = find_view(conn, caller.project_id, create_batch(conn, request))
+            body = batch_object(view).model_dump_json().encode()
+            if repeat is not None:
+                record(conn, repeat, status=200, body=body)
+            return Response(body, 200, media_type=_JSON)
+
+    return await in_thread(work)
 
 
 @router.get("", summary="List batches")
