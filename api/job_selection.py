@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from api.auth import Caller, Scope
@@ -20,29 +19,29 @@ from pressroom.jobs.selection import Selection
 
 MAX_PAGE = 1000
 
-_Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339 with a UTC offset.")]
+_Moment = Annotated[AwareDatetime | None, Field(description="RFC 3339 with a UTC offset.")]
 
 
 class PageQuery(BaseModel):
     """The parameters of a list of jobs."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    state: Annotated[list[State], Query(description="May be repeated.")] = []
+    state: Annotated[list[State], Field(description="May be repeated.", default_factory=list)]
     model: str | None = None
     batch_id: str | None = None
     tag: Tag | None = None
     error_code: str | None = None
     url: str | None = None
-    custom_id: Annotated[str | None, Query(description="Of a job outside batches, or of `batch_id`'s.")] = None
+    custom_id: Annotated[str | None, Field(description="Of a job outside batches, or of `batch_id`'s.")] = None
     created_after: _Moment = None
     created_before: _Moment = None
     finished_after: _Moment = None
     finished_before: _Moment = None
-    project: Annotated[str | None, Query(description="Another project's, by name: needs the scope admin.")] = None
+    project: Annotated[str | None, Field(description="Another project's, by name: needs the scope admin.")] = None
     order: Literal["asc", "desc"] = "desc"
-    after: Annotated[str | None, Query(description="The last id of the page before.")] = None
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20
+    after: Annotated[str | None, Field(description="The last id of the page before.")] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
 
     @property
     def start(self) -> UUID | None:

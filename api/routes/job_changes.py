@@ -12,6 +12,7 @@ from api.services import Services, Serving
 from api.threads import in_long_thread, in_thread
 from api.wire_ids import path_id
 from models import JobState, PriorityClass
+from pressroom.errors import InvalidInput, Problem
 from pressroom.jobs import reprioritise as reprioritising
 from pressroom.jobs.end_early import cancel_selected
 from pressroom.jobs.job_lists import count_jobs
@@ -49,8 +50,10 @@ async def retry_jobs(given: JobFilter, services: Serving, caller: Submits) -> Se
 async def reprioritise_jobs(given: Reprioritise, services: Serving, caller: Submits) -> Selected:
     """Those that wait get another class, priority, or both."""
 
+    to = _urgency(given)
+
     def work(which: Selection) -> Selected:
-        return _changed(reprioritising.reprioritise(services.database, which, _urgency(given)))
+        return _changed(reprioritising.reprioritise(services.database, which, to))
 
     return await _by_filter(services, caller, given, _UNSTARTED, work)
 
@@ -88,6 +91,7 @@ async def reprioritise_job(job_id: str, given: Urgency, services: Serving, calle
     """One that waits gets another class, priority, or both."""
 
     def work() -> JobDetail:
+        job_detail(services, caller, job_id)
         changed = reprioritising.reprioritise(services.database, _one(caller, job_id), _urgency(given))
         job = job_detail(services, caller, job_id)
         if not changed:
@@ -124,5 +128,9 @@ def _changed(count: int) -> Selected:
 
 
 def _urgency(given: Urgency) -> reprioritising.Urgency:
+    """Raises InvalidInput where it says nothing."""
+    if given.priority_class is None and given.priority is None:
+        remedy = "Give `class`, `priority`, or both"
+        raise InvalidInput([Problem("class", "is missing, and so is priority", remedy)])
     kind = PriorityClass(given.priority_class) if given.priority_class is not None else None
     return reprioritising.Urgency(kind, given.priority)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 from starlette.background import BackgroundTask
@@ -97,7 +97,7 @@ def _accept(services: Services, caller: Caller, data: bytes, key: str | None) ->
 
 
 @router.get("", summary="List jobs")
-async def get_jobs(services: Serving, caller: Reads, query: Annotated[PageQuery, Depends()]) -> JobPage:
+async def get_jobs(services: Serving, caller: Reads, query: Annotated[PageQuery, Query()]) -> JobPage:
     """Newest first, or oldest first; jobs of batches among them. All conditions that are given must hold."""
 
     def work() -> JobPage:

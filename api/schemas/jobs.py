@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.schemas.artifacts import Artifact
@@ -192,16 +192,10 @@ class JobFilter(_Given):
 
 
 class Urgency(_Given):
-    """What jobs that wait change to: a class, a priority, or both."""
+    """What jobs that wait change to: a class, a priority, or both; one of them is needed."""
 
     priority_class: Class | None = Field(None, alias="class")
     priority: Priority | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "Urgency":
-        if self.priority_class is None and self.priority is None:
-            raise ValueError("give `class`, `priority`, or both")
-        return self
 
 
 class Reprioritise(JobFilter, Urgency):
