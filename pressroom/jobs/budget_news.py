@@ -1,10 +1,11 @@
 """Events of budgets: most of one is used, all of it is, or there is more again. Each once for a window and a cap."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from pressroom.events.outbox import NewEvent, record_events
 from pressroom.ids import show_id
@@ -14,14 +15,26 @@ WARN_SHARE = Decimal("0.8")
 """Of a cap: when this much is spent, whoever listens is told."""
 
 # Whose it is says who hears of it: the installation's own has no project.
-_BUDGETS = text(
+_COLUMNS = """
+    b.scope::text AS scope, b.scope_id, b.period::text AS period, coalesce(w.is_sandbox, false) AS is_sandbox,
+    b.cap_usd, coalesce(w.spent_usd, 0) AS spent_usd, coalesce(w.reserved_usd, 0) AS reserved_usd,
+    CASE b.scope WHEN 'project' THEN b.scope_id
+      WHEN 'batch' THEN (SELECT project_id FROM batches WHERE id = b.scope_id)
+      WHEN 'api_key' THEN (SELECT project_id FROM api_keys WHERE id = b.scope_id) END AS project_id
+"""
+_WINDOWS = text(
     f"""
-    SELECT b.id, b.scope::text AS scope, b.scope_id, b.period::text AS period, w.is_sandbox, w.cap_usd, w.spent_usd,
-      w.reserved_usd, CASE b.scope WHEN 'project' THEN b.scope_id
-        WHEN 'batch' THEN (SELECT project_id FROM batches WHERE id = b.scope_id)
-        WHEN 'api_key' THEN (SELECT project_id FROM api_keys WHERE id = b.scope_id) END AS project_id
-    FROM budgets b JOIN budget_windows w ON w.budget_id = b.id
-    WHERE w.id = ANY(:windows) OR (b.id = :budget AND w.starts_at = {STARTS_AT}) ORDER BY w.id
+    SELECT {_COLUMNS} FROM budgets b JOIN budget_windows w ON w.budget_id = b.id
+    WHERE w.id = ANY(:windows) ORDER BY w.id
+    """  # noqa: S608
+)
+# A cap is of both kinds of money: told is how the one stands that is used.
+_BUDGET = text(
+    f"""
+    SELECT {_COLUMNS} FROM budgets b LEFT JOIN LATERAL (
+      SELECT * FROM budget_windows w WHERE w.budget_id = b.id AND w.starts_at = {STARTS_AT}
+      ORDER BY w.spent_usd + w.reserved_usd DESC, w.is_sandbox LIMIT 1) w ON true
+    WHERE b.id = :budget
     """  # noqa: S608
 )
 
@@ -54,7 +67,8 @@ _LIFT = text(
 
 def tell_warned(conn: Connection, windows: Collection[int]) -> None:
     """`budget.warning` for these windows, in the transaction that spent the money."""
-    _tell(conn, "budget.warning", windows)
+    if windows:
+        _tell(conn, "budget.warning", conn.execute(_WINDOWS, {"windows": list(windows)}).all())
 
 
 def tell_exhausted(conn: Connection) -> int:
@@ -63,7 +77,8 @@ def tell_exhausted(conn: Connection) -> int:
     Call it after whatever there is money for was woken.
     """
     windows = list(conn.execute(_EXHAUSTED).scalars())
-    _tell(conn, "budget.exhausted", windows)
+    if windows:
+        _tell(conn, "budget.exhausted", conn.execute(_WINDOWS, {"windows": windows}).all())
     return len(windows)
 
 
@@ -72,14 +87,12 @@ def tell_raised(conn: Connection, budget_id: int, *, before_usd: Decimal, cap_us
     if cap_usd <= before_usd:
         return
     conn.execute(_LIFT, {"id": budget_id, "share": WARN_SHARE})
-    _tell(conn, "budget.raised", [], budget=budget_id)
+    _tell(conn, "budget.raised", conn.execute(_BUDGET, {"budget": budget_id}).all())
 
 
-def _tell(conn: Connection, event_type: str, windows: Collection[int], *, budget: int | None = None) -> None:
-    if not windows and budget is None:
-        return
+def _tell(conn: Connection, event_type: str, rows: Sequence[Row[Any]]) -> None:
     events = []
-    for row in conn.execute(_BUDGETS, {"windows": list(windows), "budget": budget}):
+    for row in rows:
         data = {
             "scope": row.scope,
             "scope_id": None if row.scope_id is None else _shown(row.scope, row.scope_id),
