@@ -76,7 +76,7 @@ def check_drafts(
             else:
                 found += [one if one.field == "url" else replace(one, field=f"body.{one.field}") for one in priced]
         problems += [one if alone else replace(one, field=f"jobs[{index}].{one.field}") for one in found]
-    problems += names.bad_together()
+    problems += names.bad_together(alone=alone)
     if problems:
         raise InvalidInput(problems[:MAX_TOLD], more=max(0, len(problems) - MAX_TOLD))
     return checked
@@ -119,7 +119,7 @@ class _Names:
                 remedy = "Give a job's id (job_…), or the custom_id of another job of this request"
                 yield Problem(f"depends_on[{place}]", reason, remedy, value=checks.shown(name))
 
-    def bad_together(self) -> Iterator[Problem]:
+    def bad_together(self, *, alone: bool) -> Iterator[Problem]:
         """Jobs that wait for one another, and more dependencies than are taken at once."""
         if self._count > MAX_NEEDS:
             reason = f"are {self._count:,} in all, more than the {MAX_NEEDS:,} that one request may have"
@@ -129,9 +129,8 @@ class _Names:
             index = self._first[cycle[0]]
             remedy = "Leave one of these dependencies out"
             shown = checks.shortened(" → ".join(cycle))
-            yield Problem(
-                f"jobs[{index}].depends_on", "goes round in a circle", remedy, value=shown, code="dependency_cycle"
-            )
+            field = "depends_on" if alone else f"jobs[{index}].depends_on"
+            yield Problem(field, "goes round in a circle", remedy, value=shown, code="dependency_cycle")
 
 
 def _bad_fields(draft: JobDraft, now: datetime) -> Iterator[Problem]:
