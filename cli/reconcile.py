@@ -97,10 +97,14 @@ def reconcile(
             applied = apply_file(conn, found, scope) if apply else None
             if applied is not None and applied.settled:
                 found = compare_file(conn, file, scope)
+    again = ["costs", "reconcile", str(file)]
+    again += ["--provider", provider] if provider is not None else []
+    again += ["--account", account] if account is not None else []
+    again += [part for one in provider_project or () for part in ("--provider-project", one)]
     if as_json:
         answer_json(_record(found, applied))
     else:
-        _show(found, applied, command=f"{program()} costs reconcile {shlex.quote(str(file))}")
+        _show(found, applied, command=f"{program()} {shlex.join(again)}")
     raise typer.Exit(ExitCode.SOME_FAILED if found.differs else ExitCode.OK)
 
 

@@ -89,6 +89,7 @@ class Job(Base):
             "ix_jobs_unsuccessful_of_project",
             "project_id",
             "id",
+            postgresql_include=["state", "deployment_id", "batch_id", "error_code"],
             postgresql_where=text("state IN ('failed', 'cancelled', 'expired')"),
         ),
         Index(

@@ -16,7 +16,9 @@ INDEXES = {
     "ix_jobs_blocked": "(project_id, id) WHERE state = 'blocked'",
     "ix_jobs_ended": """(project_id, deployment_id, id)
         WHERE state IN ('succeeded', 'failed', 'cancelled', 'expired')""",
-    "ix_jobs_unsuccessful_of_project": "(project_id, id) WHERE state IN ('failed', 'cancelled', 'expired')",
+    # With all that they are counted by: ten thousand of them, read from all over the table, take a second.
+    "ix_jobs_unsuccessful_of_project": """(project_id, id) INCLUDE (state, deployment_id, batch_id, error_code)
+        WHERE state IN ('failed', 'cancelled', 'expired')""",
     "ix_jobs_of_batch": "(batch_id, id) WHERE batch_id IS NOT NULL",
 }
 

@@ -4,7 +4,6 @@ Jobs that wait, that are out and that have ended are in indexes of their own, ea
 list looks at the newest of each, and never walks through what others have. Counts end at a bound.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,6 @@ from sqlalchemy import Connection, Row, text
 
 from models import FINAL_STATES, JobState
 from pressroom.jobs.selection import OUT, UNSUCCESSFUL, Selection
-from pressroom.jobs.stops import flows_of
 
 COUNT_AT_MOST = 10_000
 
@@ -59,7 +57,13 @@ _UNFINISHED = text(
     " WHERE id = :batch_id AND project_id = :project_id"
 )
 _DEPLOYMENTS = text("SELECT id FROM deployments WHERE CAST(:model AS text) IS NULL OR model = :model")
-_QUEUED = text("SELECT coalesce(sum(queued), 0)::bigint FROM flows WHERE id = ANY(CAST(:ids AS bigint[]))")
+_QUEUED = text(
+    """
+    SELECT coalesce(sum(queued), 0)::bigint FROM flows WHERE project_id = :project_id AND queued > 0
+      AND (CAST(:batch_id AS uuid) IS NULL OR batch_id = :batch_id)
+      AND deployment_id = ANY(CAST(:deployments AS bigint[]))
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +96,16 @@ def count_jobs(conn: Connection, which: Selection, states: Iterable[JobState]) -
     wanted = set(states) & _states(which)
     counted: dict[JobState, int] = {}
     if JobState.QUEUED in wanted and replace(which, states=()).is_of_flows:
-        flows = flows_of(conn, which.project_id, batch_id=which.batch_id, model=which.model)
-        counted[JobState.QUEUED] = int(conn.execute(_QUEUED, {"ids": flows}).scalar_one())
+        deployments = _deployments(conn, which.model)
+        bound = {"project_id": which.project_id, "batch_id": which.batch_id, "deployments": deployments}
+        counted[JobState.QUEUED] = int(conn.execute(_QUEUED, bound).scalar_one())
         wanted.remove(JobState.QUEUED)
-    rows = _rows(conn, replace(which, states=sorted(wanted)), limit=COUNT_AT_MOST + 1) if wanted else []
-    for state, n in Counter(JobState(row.state) for row in rows).items():
-        counted[state] = counted.get(state, 0) + n
-    return JobCounts({state: n for state, n in counted.items() if n}, exact=len(rows) <= COUNT_AT_MOST)
+    by_state = "SELECT state, count(*) AS n FROM {found} f GROUP BY state"
+    which = replace(which, states=sorted(wanted))
+    rows = _rows(conn, which, limit=COUNT_AT_MOST + 1, ask=by_state) if wanted else []
+    counted |= {JobState(row.state): row.n for row in rows}
+    exact = sum(row.n for row in rows) <= COUNT_AT_MOST
+    return JobCounts({state: n for state, n in counted.items() if n}, exact=exact)
 
 
 def _states(which: Selection) -> frozenset[JobState]:
@@ -109,9 +116,17 @@ def _states(which: Selection) -> frozenset[JobState]:
 
 
 def _rows(
-    conn: Connection, which: Selection, *, limit: int, beyond: UUID | None = None, oldest_first: bool = False
+    conn: Connection,
+    which: Selection,
+    *,
+    limit: int,
+    beyond: UUID | None = None,
+    oldest_first: bool = False,
+    ask: str = "SELECT id FROM {found} f",
 ) -> Sequence[Row[Any]]:
-    """The newest, or oldest, `limit` of every kind of jobs that is asked for: more than that in all."""
+    """The newest, or oldest, `limit` of every kind of jobs that is asked for, more than that in all; or what `ask`
+    says of them, {found}, by `id` and `state`.
+    """
     states = _states(which)
     where, bound = replace(which, model=None).where()
     bound |= {"limit": limit, "deployments": _deployments(conn, which.model)}
@@ -136,7 +151,7 @@ def _rows(
     # Every index is read as well from its other end.
     query = query.replace(" DESC", "") if oldest_first else query
     used = {name: value for name, value in bound.items() if f":{name}" in query}
-    return conn.execute(text(query), used).all()
+    return conn.execute(text(ask.format(found=f"({query})")), used).all()
 
 
 def _is_unfinished(conn: Connection, which: Selection) -> bool:

@@ -14,8 +14,11 @@ UNSUCCESSFUL = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
 _TAGGED = """EXISTS (SELECT 1 FROM job_tags t
     WHERE t.project_id = :project_id AND t.tag = :tag AND t.job_id = j.id)"""
 
-_ID_SLACK = timedelta(hours=1)
-"""An id carries the time at which it was made: by the producer's clock, while its submission was under way."""
+_ID_SLACK = timedelta(minutes=15)
+"""An id carries the time at which it was made: by the producer's clock, while its submission was under way.
+
+Object stores take no request of a clock that is further off.
+"""
 
 
 @dataclass(frozen=True, slots=True)

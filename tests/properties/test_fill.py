@@ -1,9 +1,13 @@
 """Sharing a pool out: nobody starves, and those who wait are never further apart than one claim."""
 
+from decimal import Decimal
+from uuid import UUID
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pressroom.jobs.fill import Claimant, portions, water_level
+from pressroom.jobs.claimed import ClaimedJob
+from pressroom.jobs.fill import Claimant, Portion, in_turn, portions, water_level
 
 weights = st.floats(0.1, 100.0)
 vtimes = st.floats(0.0, 1e6)
@@ -61,3 +65,47 @@ def test_backlogged_stakes_stay_within_one_claim_of_each_other(
         for _, stake in queue[:jobs]:
             served[stake] += kinds[stake][1] / kinds[stake][0]
         assert max(served) - min(served) <= quantum + 1e-9
+
+
+def job(number: int, stake: int, seconds: float, pace_seconds: float) -> ClaimedJob:
+    """The `number`th that ever came."""
+    of = UUID(int=stake)
+    return ClaimedJob(f"(0,{number})", UUID(int=number), stake, 1, of, None, None, 0, Decimal(0), seconds, pace_seconds)
+
+
+@st.composite
+def shown(draw: st.DrawFn) -> list[tuple[Portion, list[ClaimedJob]]]:
+    """What some stakes have shown, each at most as many jobs as it was asked for; ids are dealt out among them."""
+    stakes = draw(claimants())
+    ids = iter(draw(st.permutations(range(len(stakes) * 6))))
+    rows = []
+    for stake in stakes:
+        asked, theirs = draw(st.integers(1, 6)), draw(st.lists(st.tuples(sizes, sizes), max_size=6))
+        rows.append((Portion(stake, asked), [job(next(ids), stake.stake_id, *cost) for cost in theirs[:asked]]))
+    return rows
+
+
+@given(shown(), st.floats(0.01, 500.0), st.integers(1, 60))
+def test_jobs_are_taken_in_the_order_of_virtual_time_and_within_the_room(
+    rows: list[tuple[Portion, list[ClaimedJob]]], seconds: float, jobs: int
+) -> None:
+    turn = in_turn(rows, seconds=seconds, jobs=jobs)
+
+    assert len(turn.jobs) <= jobs
+    assert sum(one.pace_seconds for one in turn.jobs[:-1]) < seconds, "at most the last goes beyond the room"
+    served = []
+    left = {}
+    for portion, theirs in rows:
+        taken = [one for one in turn.jobs if one.flow_id == portion.claimant.stake_id]
+        assert taken == theirs[: len(taken)], "in its own order, without a gap"
+        assert abs(turn.charged.get(portion.claimant.stake_id, 0.0) - sum(one.seconds for one in taken)) < 1e-6
+        at = [portion.claimant.vtime]
+        for one in theirs:
+            at.append(at[-1] + one.seconds / portion.claimant.weight)
+        served += at[: len(taken)]
+        has_more = len(theirs) == portion.rows
+        if len(taken) < len(theirs) or has_more:
+            left[portion.claimant.stake_id] = at[len(taken)]
+        assert (portion.claimant.stake_id in turn.drained) == (not has_more and len(taken) == len(theirs))
+    if served and left:
+        assert max(served) <= min(left.values()) + 1e-6, "nobody overtakes one that was served less"

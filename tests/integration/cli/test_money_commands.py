@@ -1,6 +1,7 @@
 """Prices, estimates and consent, through the command line as it is typed."""
 
 import json
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,7 +126,9 @@ def test_costs_are_reconciled_and_settled(pressroom: Run, desk: Desk, tmp_path: 
 
     shown = pressroom(*asked, "--json")
     assert (shown["differs"], shown["lines"][0]["verdict"]) == (False, "at_risk")
-    assert "within what is at risk" in pressroom(*asked).stdout
+    said = pressroom(*asked)
+    assert "within what is at risk" in said.stdout
+    assert f"{shlex.join(asked)} --apply" in said.stderr
     assert pressroom(*asked, "--apply", "--json")["applied"]["settled"] == []  # today is not over
     job = show_id("job", jobs[1].id)
     assert "at risk" in pressroom("jobs", "show", job).stdout

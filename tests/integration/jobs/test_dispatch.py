@@ -1,5 +1,6 @@
 """Dispatch: fair, never far ahead, never the same job twice, and nobody starves."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,9 @@ from sqlalchemy import Engine, text
 
 from models import DEFAULT_PROJECT_ID, BudgetScope, PriorityClass
 from pressroom.jobs.budgets import BudgetKey, set_budget
-from pressroom.jobs.dispatch import lease_pool
+from pressroom.jobs.claim import Claims, Lane, Room
+from pressroom.jobs.dispatch import lease_pool, write_leases
+from pressroom.jobs.rates import Rates
 from pressroom.jobs.submit import Destination, NewJob, insert_jobs
 from pressroom.operations.base import Estimate
 from tests.fixtures.desk import EST_USD, Desk
@@ -357,3 +360,15 @@ def test_a_pool_whose_books_are_wrong_stops_no_other(desk: Desk, caplog: pytest.
 
     assert desk.states() == {"queued": 1, "leased": 2}
     assert "1 of 1 jobs have a hold for a call not made yet" in caplog.text
+
+
+def test_a_claimed_job_that_is_not_where_it_was_locked_is_not_leased(desk: Desk) -> None:
+    desk.submit(4)
+    pool = desk.scalar("SELECT pool_id FROM flows")
+    with desk.engine.connect() as conn:
+        claims = Claims(pool, Rates.of({}), [desk.scalar("SELECT id FROM deployments")])
+        claims.take(conn, Lane.ALL, Room(math.inf, 3))
+        conn.execute(text("UPDATE jobs SET priority = 1 WHERE id = :id"), {"id": claims.jobs[0].id})
+
+        with pytest.raises(RuntimeError, match="2 of 3"):
+            write_leases(conn, pool, claims.jobs, 50)
