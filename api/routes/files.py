@@ -85,6 +85,7 @@ async def create_file(request: Request, services: Serving, caller: Submits) -> F
 async def get_files(
     services: Serving,
     caller: Reads,
+    *,
     purpose: Annotated[str | None, Query(examples=["batch"])] = None,
     after: Annotated[str | None, Query(description="The last id of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,

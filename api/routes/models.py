@@ -19,7 +19,7 @@ async def get_models(services: Serving, caller: Reads) -> ModelList:
 
     def work() -> list[OfferedModel]:
         with services.database.connect() as conn:
-            return offered_models(conn, caller.project_id, services.settings.provider, _today())
+            return offered_models(conn, caller.project_id, base_url=services.settings.provider, on=_today())
 
     return ModelList(data=[model_object(model) for model in await in_thread(work)])
 
@@ -30,7 +30,7 @@ async def get_model(model: str, services: Serving, caller: Reads) -> ModelObject
 
     def work() -> OfferedModel:
         with services.database.connect() as conn:
-            return offered_model(conn, caller.project_id, services.settings.provider, _today(), model)
+            return offered_model(conn, caller.project_id, model, base_url=services.settings.provider, on=_today())
 
     return model_object(await in_thread(work))
 

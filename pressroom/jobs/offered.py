@@ -30,7 +30,7 @@ class OfferedModel:
 
 
 def offered_models(
-    conn: Connection, project_id: UUID, base_url: str, on: date, *, known: Catalog | None = None
+    conn: Connection, project_id: UUID, *, base_url: str, on: date, known: Catalog | None = None
 ) -> list[OfferedModel]:
     """By name."""
     known = known if known is not None else catalog()
@@ -43,9 +43,9 @@ def offered_models(
     return [model for model in found if model is not None]
 
 
-def offered_model(conn: Connection, project_id: UUID, base_url: str, on: date, name: str) -> OfferedModel:
+def offered_model(conn: Connection, project_id: UUID, name: str, *, base_url: str, on: date) -> OfferedModel:
     """One of them. Raises NotFound."""
-    for model in offered_models(conn, project_id, base_url, on):
+    for model in offered_models(conn, project_id, base_url=base_url, on=on):
         if model.name == name:
             return model
     raise NotFound(f"the model {shortened(name)!r} is not offered here: GET /v1/models lists all that are")
