@@ -1,4 +1,4 @@
-"""Which models a project may ask for: priced, of a kind that is known, and served by an endpoint that still has them."""
+"""Which models a project may ask for: priced, of a known kind, and served by an endpoint that still has them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
