@@ -23,7 +23,7 @@ class Event:
 class Scenario:
     """Limits as in docs/sandbox.md; `items` of a finite load, or a steady state of so many seconds.
 
-    `told` says how the pool learns of its limits: as a setting, or as a guess that headers may correct. `rounds` are
+    `told` says what the pool knows of its limits: a setting, a guess that headers may correct, or nothing. `rounds` are
     run one after the other without forgetting what was learned.
     """
 
@@ -38,7 +38,7 @@ class Scenario:
     credit_seconds: float | None = None
     latency: tuple[float, float] = (0.5, 0.5)
     steady_seconds: float = 0.0
-    told: Literal["setting", "guess"] = "setting"
+    told: Literal["setting", "guess", "nothing"] = "setting"
     events: Sequence[Event] = ()
     rounds: int = 1
 
@@ -166,6 +166,25 @@ SCENARIOS = (
         name="foreign-40",
         about="another program takes 40 % in the middle half",
         events=(Event("foreign", 0.25, 0.4), Event("foreign", 0.75, 0.0)),
+    ),
+    replace(_S1, name="unknown", about="S1, and the pool knows nothing of its limits", told="nothing"),
+    replace(
+        _FAST,
+        name="unknown-10000",
+        about="3,000 items at 10,000 RPM in half seconds, of which the pool knows nothing",
+        items=3_000,
+        burst_seconds=60.0,
+        steady_seconds=0.0,
+        told="nothing",
+    ),
+    replace(
+        _PICTURES,
+        name="unknown-images",
+        about="40 images at 50 a minute, of which nothing tells but refusals",
+        ipm=50,
+        items=40,
+        steady_seconds=0.0,
+        told="nothing",
     ),
     replace(_FAST, name="flush", about="Valkey is flushed in mid-run", events=(Event("flush", 0.3),)),
     replace(

@@ -92,7 +92,7 @@ def _submit(at: Rig, scenario: Scenario, bodies: Iterator[Mapping[str, Any]]) ->
     batch = batches.submit(
         at.database,
         bodies,
-        scenario.limits,
+        {} if scenario.told == "nothing" else scenario.limits,
         url=batches.IMAGE_URL if scenario.ipm else batches.URL,
         model=scenario.model,
         guess=scenario.told == "guess",

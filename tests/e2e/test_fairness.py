@@ -21,7 +21,12 @@ CALLS = """
     WHERE a.outcome <> 'released' GROUP BY 1 ORDER BY 1
 """
 
-STARTED = "SELECT extract(epoch FROM started_at - created_at)::float8 FROM jobs WHERE batch_id = :b"
+STARTED = "SELECT started_at FROM jobs WHERE batch_id = :b"
+OVERTAKEN_BY = """
+    SELECT count(*) FROM jobs crowd, jobs mine
+    WHERE crowd.batch_id = :crowd AND mine.batch_id = :b
+      AND crowd.started_at > mine.created_at AND crowd.started_at < mine.started_at
+"""
 
 
 def calls(system: System) -> dict[str, int]:
@@ -58,15 +63,16 @@ def test_an_interactive_job_starts_long_before_a_crowd_and_a_paused_crowd_stands
     system.start_workers(1)
     system.wait_until("the crowd is served", lambda: sum(calls(system).values()) > 30, 40)
     publisher = CeleryPublisher(system.environment()["PRESSROOM_REDIS_URL"], "pressroom:")
-    waits = []
+    before_it = []
     for _ in range(5):
         batch = submit(system.engine, 1, kind=PriorityClass.INTERACTIVE)
         dispatch(system.engine, publisher, DispatchPolicy(SANDBOX))
         system.wait_until("it starts", lambda b=batch: system.scalar(STARTED, b=b) is not None, 20)  # type: ignore[misc]
-        waits.append(float(system.scalar(STARTED, b=batch)))
+        before_it.append(int(system.scalar(OVERTAKEN_BY, b=batch, crowd=crowd)))
     publisher.close()
-    # In its turn by number it would be hours; the second that is promised is measured by `benchmarks fairness`.
-    assert sorted(waits)[2] < 5.0, waits
+    # Of the 200,000 before it, those that already had their start times: what a worker may hold is a few seconds of the
+    # pool. The second that is promised is measured by `benchmarks fairness`.
+    assert sorted(before_it)[2] < 50, before_it
 
     with system.engine.connect() as conn:
         project = conn.execute(text("SELECT project_id FROM batches WHERE id = :id"), {"id": crowd}).scalar_one()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from benchmarks.limiter_batches import BATCHES, run_batch, with_quantum
+from benchmarks.limiter_batches import BATCHES, UNKNOWN, run_batch, with_quantum
 from benchmarks.limiter_provider import Limits
 from benchmarks.limiter_simulation import LARGE, SMALL, Outcome, run_script
 from benchmarks.limiter_world import Scenario
@@ -90,6 +90,17 @@ def test_stored_quota_is_spent(server: redis.Redis, scenario: Scenario, workers:
     assert outcome.done == scenario.batch
 
 
+@pytest.mark.parametrize("scenario", UNKNOWN, ids=lambda one: one.name)
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_nothing_is_known_at_first(server: redis.Redis, scenario: Scenario, workers: int) -> None:
+    """A few calls find out. Where answers take 5 s, so does the first header; and a hidden quantum is learned too."""
+    outcome = run_batch(scenario, server, workers=workers, known=False)
+    assert outcome.over_ideal <= (1.2 if scenario.latency > 1 else 1.1), outcome
+    hidden = scenario.limits.quantum_seconds < scenario.limits.announced_seconds
+    assert outcome.refused <= (0.04 * outcome.done if hidden else 0), outcome
+    assert outcome.done == scenario.batch
+
+
 @pytest.mark.parametrize("scenario", BATCHES, ids=lambda one: one.name)
 @pytest.mark.parametrize("workers", [1, 4, 8])
 def test_a_hidden_quantum_is_found_once(server: redis.Redis, scenario: Scenario, workers: int) -> None:
@@ -120,5 +131,6 @@ def test_limits_that_change_in_mid_run(server: redis.Redis) -> None:
         name="changes", limits=small, seconds=240, warm_seconds=20, outage=False, changes=((80, 0.5), (160, 1.0))
     )
     outcome = run_script(changing, server)
-    assert outcome.utilization >= 0.95, outcome
-    assert outcome.refused < 0.02, outcome
+    assert outcome.utilization >= 0.97, outcome
+    assert outcome.known_utilization >= 0.98, outcome
+    assert outcome.refused < 0.004, "at 13 calls a second eight workers hear of it late"
