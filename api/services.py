@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends
 from redis import Redis as BlockingRedis
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
@@ -20,10 +20,14 @@ from pressroom.jobs.dispatch import DispatchPolicy
 from pressroom.jobs.intake import Intake
 from pressroom.jobs.publish import CeleryPublisher
 from pressroom.jobs.quota_share import QuotaShares
+from pressroom.jobs.urgent import UrgentLine
 from pressroom.jobs.waiters import JobWaiters
 from pressroom.limits.redis_limiter import LimiterAdmin
 from pressroom.settings import Settings
 from pressroom.storage import ObjectStore
+
+_REDIS_CONNECTIONS = 50
+"""Of one process; questions take a fraction of a millisecond, and those beyond it wait their turn."""
 
 
 class NotConfigured(PressroomError):
@@ -82,7 +86,11 @@ def connect_services(settings: Settings) -> Services:
     database = connect(database_url, application="pressroom-api", pool_size=THREADS + LONG_THREADS)
     blocking = BlockingRedis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
     secret = settings.s3_secret_access_key
-    client = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
+    client = Redis.from_pool(
+        BlockingConnectionPool.from_url(
+            redis_url, max_connections=_REDIS_CONNECTIONS, timeout=5, socket_timeout=5, socket_connect_timeout=2
+        )
+    )
     limiter = LimiterAdmin(blocking, prefix=settings.redis_prefix)
     publisher = CeleryPublisher(redis_url, settings.redis_prefix)
     draining = asyncio.Event()
@@ -101,7 +109,9 @@ def connect_services(settings: Settings) -> Services:
         publisher=publisher,
         keyring=Keyring(database),
         acceptor=Acceptor(database, publisher, DispatchPolicy.of(settings)),
-        intake=Intake(database, publisher, DispatchPolicy.of(settings)),
+        intake=Intake(
+            database, publisher, DispatchPolicy.of(settings), urgent=UrgentLine(blocking, prefix=settings.redis_prefix)
+        ),
         events=EventFeed(database, in_thread, most_listeners=settings.event_streams_max, is_draining=draining.is_set),
         waiters=JobWaiters(database, client, prefix=settings.redis_prefix),
         quotas=QuotaShares(database, limiter),
