@@ -46,6 +46,7 @@ class EventStream(StreamingResponse):
 async def follow(
     caller: Reads,
     services: Serving,
+    *,
     job: Annotated[str | None, Query(description="Only of this job; ends with it.")] = None,
     batch: Annotated[str | None, Query(description="Only of this batch; ends with it.")] = None,
     types: Annotated[
