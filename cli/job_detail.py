@@ -26,8 +26,16 @@ def show_detail(found: JobDetail, *, bucket: str) -> None:
     if job.batch_id is not None:
         answer(f"{show_id('batch', job.batch_id)}, line {job.line_no}, custom_id {job.custom_id}")
     answer(f"created {moment(job.created_at)}, started {moment(job.started_at)}, finished {moment(job.finished_at)}")
+    if job.tags:
+        answer(f"tags: {', '.join(job.tags)}")
+    for name, value in job.metadata.items():
+        answer(f"{name}={value}")
+    for need in found.needs:
+        rest = ", and runs however that ends" if need.run_on_failure else ""
+        answer(f"needs {show_id('job', need.id)} ({need.state}){rest}")
     if job.waiting_because is not None:
-        answer(f"waits: {job.waiting_because}")
+        soon = f"; starts at about {moment(job.estimated_start)}" if job.estimated_start is not None else ""
+        answer(f"waits: {job.waiting_because}{soon}")
     if job.run_at is not None:
         answer(f"starts no sooner than {moment(job.run_at)}")
     if job.superseded_by is not None:

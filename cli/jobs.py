@@ -47,6 +47,12 @@ class JobFilter:
     error_code: Annotated[str | None, typer.Option("--error-code", metavar="CODE", help="Ended with this error.")] = (
         None
     )
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="With this tag.")] = None
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Of this endpoint.")] = None
+    custom_id: Annotated[
+        str | None,
+        typer.Option("--custom-id", metavar="NAME", help="So called, outside batches or in the one that is given."),
+    ] = None
     since: Since = None
     until: Until = None
     project: Project = None
@@ -54,7 +60,8 @@ class JobFilter:
     @property
     def narrows(self) -> bool:
         """Whether anything but the project was given."""
-        return any((self.state, self.model, self.batch, self.error_code, self.since, self.until))
+        given = (self.state, self.model, self.batch, self.error_code, self.tag, self.url, self.custom_id)
+        return any((*given, self.since, self.until))
 
     def selection(self, system: System, ids: list[str] | None = None) -> Selection:
         """As the system understands it. Raises InvalidInput, NotFound."""
@@ -72,6 +79,9 @@ class JobFilter:
             batch_id=parse_id("batch", self.batch) if self.batch else None,
             model=self.model,
             error_code=self.error_code,
+            tag=self.tag,
+            url=self.url,
+            custom_id=self.custom_id,
             created_from=parse_time("--since", self.since, now=now),
             created_until=parse_time("--until", self.until, now=now),
         )
@@ -82,6 +92,7 @@ class JobFilter:
     epilog=examples(
         "pressroom jobs list --state failed --since 2h",
         "pressroom jobs list --batch batch_01993f2c… --model dall-e-2 --json",
+        "pressroom jobs list --tag catalogue --state queued",
     ),
 )
 @grouped

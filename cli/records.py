@@ -104,6 +104,7 @@ def detail_record(detail: JobDetail) -> dict[str, Any]:
         "error": detail.error,
         "attempts": [{"id": show_id("att", a.id), **_rest(a, "id")} for a in detail.attempts],
         "artifacts": [{"id": show_id("art", a.id), **_rest(a, "id")} for a in detail.artifacts],
+        "needs": [{"id": show_id("job", need.id), **_rest(need, "id")} for need in detail.needs],
     }
 
 
