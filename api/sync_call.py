@@ -23,6 +23,7 @@ from api.services import Services
 from api.sync_request import SyncRequest
 from api.threads import in_thread
 from models import JobState
+from pressroom.database import quick
 from pressroom.ids import show_id
 from pressroom.jobs.answers import ProviderAnswer, answer_of
 from pressroom.jobs.end_early import cancel
@@ -213,7 +214,7 @@ async def _disconnected(request: Request) -> None:
 
 
 def _find_earlier(database: Engine, key: RepeatableRequest) -> UUID | None:
-    with database.connect() as conn:
+    with quick(database).connect() as conn:
         earlier = find_earlier(conn, key)
     return earlier.job_id if earlier is not None else None
 

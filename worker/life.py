@@ -8,14 +8,17 @@ import time
 from concurrent.futures import wait
 from uuid import UUID
 
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from pressroom.database import quick
 from pressroom.jobs import workers
 from pressroom.jobs.accounts import Accounts
 from pressroom.jobs.engine import JobEngine
 from pressroom.jobs.lease import ClaimedLease, claim_lease, hand_back
 from pressroom.jobs.parked import keep_leases
 from pressroom.jobs.recover import take_back_jobs
+from pressroom.jobs.urgent import UrgentLine
 from worker.assembly import Servers, make_parts
 from worker.clerking import ClerkThread
 from worker.dispatching import Dispatching
@@ -27,6 +30,8 @@ from worker.webhooks import DeliveryThread
 _STOP_MARGIN_SECONDS = 5.0
 _TAKE_UP_SECONDS = 2.0
 _CLAIM_AGAIN_SECONDS = 0.5
+_LINE_SECONDS = 1.0
+_FULL_SECONDS = 0.02
 _BROKEN = 70
 """Exit code of a process that ended itself because a part of it had: EX_SOFTWARE of sysexits."""
 
@@ -64,11 +69,14 @@ class WorkerLife:
         )
         self._delivering = DeliveryThread(servers)
         self._clerk = ClerkThread(servers)
+        self._line = UrgentLine(servers.redis, prefix=settings.redis_prefix)
+        self._standing_in_line = Repeating("urgent", self._stand_in_line, 0.0)
         self._end_begun, self._has_ended = threading.Event(), threading.Event()
         threading.Thread(target=self._watch_end, name="end", daemon=True).start()
         self._beating.start()
         self._dispatching.start()
         self._finishing.start()
+        self._standing_in_line.start()
         self._delivering.start()
         self._clerk.start()
         _log.info("worker.started", extra={"worker_id": str(worker_id), "pid": os.getpid()})
@@ -78,13 +86,8 @@ class WorkerLife:
 
         Jobs that wait for their pool's quota go on waiting, and the thread is free for leases of other pools.
         """
-        lease = self._claim(lease_id)
+        lease = self._claim_ours(lease_id)
         if lease is None:
-            return
-        if not self._accounts.serves(lease.base_url, lease.api_key_env):
-            # Only workers with that account's key may call it; the books show the jobs as queued for one.
-            _log.error("lease.not_ours", extra={"lease_id": str(lease_id), "base_url": lease.base_url})
-            self._hand_back(lease)
             return
         left = self._engine.take(lease)
         while not left.done():
@@ -100,16 +103,38 @@ class WorkerLife:
         """Not through Celery, whose threads may all be waiting for the starts of other leases."""
         if self._engine.full:
             return
-        lease = self._claim(lease_id)
+        lease = self._claim_ours(lease_id)
         if lease is not None:
             self._engine.take(lease)
+
+    def _stand_in_line(self) -> None:
+        """One turn at the line of urgent leases; who has no call free leaves it to others."""
+        if self._engine.full:
+            time.sleep(_FULL_SECONDS)
+            return
+        try:
+            lease_id = self._line.take(_LINE_SECONDS)
+        except RedisError:
+            time.sleep(_LINE_SECONDS)
+            raise
+        if lease_id is not None:
+            self._take_urgent(lease_id)
+
+    def _claim_ours(self, lease_id: UUID) -> ClaimedLease | None:
+        lease = self._claim(lease_id)
+        if lease is None or self._accounts.serves(lease.base_url, lease.api_key_env):
+            return lease
+        # Only workers with that account's key may call it; the books show the jobs as queued for one.
+        _log.error("lease.not_ours", extra={"lease_id": str(lease_id), "base_url": lease.base_url})
+        self._hand_back(lease)
+        return None
 
     def _claim(self, lease_id: UUID) -> ClaimedLease | None:
         """Asks until it is answered: a claim that was made and not heard of would hold its jobs for our whole life."""
         again = False
         while not self._ending:
             try:
-                with self._servers.database.begin() as conn:
+                with quick(self._servers.database).connect() as conn:
                     return claim_lease(conn, lease_id, self._engine.worker_id, again=again)
             except SQLAlchemyError as error:
                 _log.warning("claim.retrying", extra={"lease_id": str(lease_id), "error": str(error)})
@@ -133,6 +158,7 @@ class WorkerLife:
         self._end_begun.set()
         self._dispatching.stop()
         self._finishing.stop()
+        self._standing_in_line.stop()
         self._delivering.stop()
         self._clerk.stop()
         self._engine_thread.drain(self._servers.settings.drain_seconds)
@@ -143,6 +169,7 @@ class WorkerLife:
         finished = self._engine_thread.join(2 * self._servers.settings.drain_seconds + _STOP_MARGIN_SECONDS)
         self._dispatching.stop(_STOP_MARGIN_SECONDS)
         self._finishing.stop(_STOP_MARGIN_SECONDS)
+        self._standing_in_line.stop(_STOP_MARGIN_SECONDS)
         self._delivering.stop(_STOP_MARGIN_SECONDS)
         self._clerk.stop(_STOP_MARGIN_SECONDS)
         self._beating.stop(_STOP_MARGIN_SECONDS)

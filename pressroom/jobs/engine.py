@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
+from pressroom.database import quick
 from pressroom.jobs import execute
 from pressroom.jobs.accounts import ProviderClients
 from pressroom.jobs.health import HealthBook
@@ -219,7 +220,7 @@ class JobEngine:
         return await self._in_thread(self._start_in_database, starts)
 
     def _start_in_database(self, starts: Sequence[Start]) -> set[UUID]:
-        with self._parts.database.begin() as conn:
+        with quick(self._parts.database).connect() as conn:
             return start_jobs(conn, self.worker_id, starts)
 
     async def _call(self, job: LaneJob) -> None:

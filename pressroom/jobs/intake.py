@@ -88,7 +88,11 @@ class _GroupKey:
 class Intake:
     """`submit` from any number of tasks; `close` at the end."""
 
-    def __init__(self, database: Engine, publisher: Publisher, policy: DispatchPolicy) -> None:
+    def __init__(
+        self, database: Engine, publisher: Publisher, policy: DispatchPolicy, *, urgent: Publisher | None = None
+    ) -> None:
+        """`urgent` carries what was leased at once; `publisher`, where it is not given."""
+        self._urgent = urgent if urgent is not None else publisher
         self._database = database
         self._publisher = publisher
         self._policy = policy
@@ -164,7 +168,7 @@ class Intake:
             self._dispatching = None
 
     def _send(self, leases: Sequence[UUID], pools: set[int]) -> None:
-        self._publisher.publish(leases)
+        self._urgent.publish(leases)
         if not pools:
             return
         unknown = pools - self._known_pools

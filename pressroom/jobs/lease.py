@@ -165,7 +165,8 @@ class Start:
 def claim_lease(conn: Connection, lease_id: UUID, worker_id: UUID, *, again: bool = False) -> ClaimedLease | None:
     """Make the lease this worker's. None when it is gone or taken, or the worker given up: the message is stale.
 
-    `again`: a claim of it failed without an answer and may have been made.
+    `again`: a claim of it failed without an answer and may have been made. The claim stands by itself: its two
+    statements need no transaction around them.
     """
     row = conn.execute(_CLAIM, {"lease": lease_id, "worker": worker_id, "again": again}).one_or_none()
     if row is None:

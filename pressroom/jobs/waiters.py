@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from pressroom.database import quick
 from pressroom.jobs.finished import FinishedJob, load_finished
 from pressroom.jobs.wake import decode_ended, wake_channel
 
@@ -120,7 +121,7 @@ class JobWaiters:
                         future.set_result(job)
 
     def _load(self, job_ids: Collection[UUID]) -> list[FinishedJob]:
-        with self._database.connect() as conn:
+        with quick(self._database).connect() as conn:
             return load_finished(conn, job_ids)
 
     async def _look(self) -> None:
