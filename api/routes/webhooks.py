@@ -46,7 +46,7 @@ async def create(body: NewWebhook, caller: Admins, services: Serving) -> Webhook
 
 
 @router.get("", summary="List webhook endpoints")
-async def list_(caller: Reads, services: Serving, limit: Page = 20, after: After = None) -> WebhookList:
+async def list_(caller: Reads, services: Serving, *, limit: Page = 20, after: After = None) -> WebhookList:
     """Newest first."""
     start = None if after is None else parse_id("we", after)
     rows = await _ask(
@@ -128,7 +128,7 @@ async def send_test(webhook_id: str, caller: Admins, services: Serving) -> Teste
 
 @router.get("/{webhook_id}/deliveries", summary="List deliveries")
 async def deliveries(
-    webhook_id: str, caller: Reads, services: Serving, limit: Page = 20, after: After = None
+    webhook_id: str, caller: Reads, services: Serving, *, limit: Page = 20, after: After = None
 ) -> DeliveryList:
     """What went to it or is on its way, newest event first."""
     key = parse_id("we", webhook_id)
