@@ -99,7 +99,7 @@ def _config(settings: Settings, options: argparse.Namespace) -> uvicorn.Config:
         host=options.host,
         port=options.port,
         workers=settings.api_processes,
-        # As measured (docs/decisions/0010): httptools saves a quarter, uvloop nothing.
+        # As measured (docs/decisions/0013): httptools saves a quarter, uvloop nothing.
         http="httptools",
         loop="asyncio",
         ws="none",
