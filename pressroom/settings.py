@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     """How long events are kept: a stream can be taken up again, and a webhook's events sent again, for so long."""
     event_streams_max: int = Field(default=1000, ge=1)
     """Streams of events that one API process holds open."""
+    event_stream_seconds: Seconds = 3600.0
+    """How long a stream of events is held open; clients then go on where they were, with a key that is still valid."""
     webhook_allow_private: str = ""
     """Networks of your own, as `10.1.0.0/16,192.168.1.7`, that webhooks may go to, by plain http and any port too."""
     webhook_ports: str = "443,8443"

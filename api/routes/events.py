@@ -21,7 +21,6 @@ router = APIRouter(tags=["events"])
 _TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _COME_AGAIN = b"retry: 1000\n\n"
-_ALIVE = b": still here\n\n"
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -96,12 +95,17 @@ async def _body(services: Services, following: Following, last_id: int | None) -
             yield b""
             return
         yield _COME_AGAIN
-        async with aclosing(following.events(beginning)) as events:
+        async with aclosing(following.events(beginning, seconds=services.settings.event_stream_seconds)) as events:
             async for event in events:
-                yield _ALIVE if event is None else _frame(event)
+                yield _frame(event)
 
 
-def _frame(event: Event) -> bytes:
-    """One event of the stream. One that is not kept (`batch.progress`) has no id, and so moves nobody's place."""
+def _frame(event: Event | int) -> bytes:
+    """One event of the stream, or a place without one, which clients take for theirs and nobody hears of.
+
+    An event that is not kept (`batch.progress`) has no id, and so moves nobody's place.
+    """
+    if isinstance(event, int):
+        return f": still here\nid: {event}\n\n".encode()
     place = f"id: {event.id}\n" if event.id else ""
     return f"{place}event: {event.type}\ndata: {event.body().decode()}\n\n".encode()

@@ -73,7 +73,7 @@ _OF_JOB = text(
     """  # noqa: S608
 )
 
-_EXISTS = text("SELECT EXISTS (SELECT 1 FROM events WHERE id = :id)")
+_KEPT = text("SELECT coalesce(:id >= min(id) - 1, true) FROM events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,9 @@ def read_for(conn: Connection, interest: Interest, span: tuple[int, int], *, lim
     return [event for event in events if interest.wants(event)], reached
 
 
-def is_kept(conn: Connection, event_id: int) -> bool:
-    """Whether the event is still there: then all after it are, too, for the oldest are removed first."""
-    return bool(conn.execute(_EXISTS, {"id": event_id}).scalar_one())
+def is_kept_after(conn: Connection, place: int) -> bool:
+    """Whether all after the place are still there: the oldest are removed first, and never the last of those."""
+    return bool(conn.execute(_KEPT, {"id": place}).scalar_one())
 
 
 def rfc3339(when: datetime) -> str:

@@ -1,5 +1,6 @@
 """One listener's stream: everything from its place on, in order, once; and the end of what it follows."""
 
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +9,7 @@ from sqlalchemy import Engine
 
 from pressroom.errors import PressroomError
 from pressroom.events.feed import EventFeed, InThread
-from pressroom.events.read import Event, Interest, is_kept, read_for
+from pressroom.events.read import Event, Interest, is_kept_after, read_for
 from pressroom.events.subjects import Standing, ends, look_at_batch, look_at_job
 
 _LOOK_SECONDS = 1.0
@@ -55,7 +56,7 @@ class Following:
             return Beginning(place, standing, is_over=standing is not None and standing.is_final)
         if not await self._in_thread(self._is_kept, last_id):
             raise EventsGone(
-                f"event {last_id} is not kept any more, so some may be missed: leave Last-Event-ID out, and read how "
+                f"what came after event {last_id} is not all kept any more: leave Last-Event-ID out, and read how "
                 "things stand from the jobs and batches themselves"
             )
         if standing is not None and standing.is_final:
@@ -63,14 +64,19 @@ class Following:
             return Beginning(last_id, is_over=not left and standing.has_events)
         return Beginning(last_id)
 
-    async def events(self, beginning: Beginning) -> AsyncGenerator[Event | None, None]:
-        """Events, and None when it is time for a sign of life. Ends with the job or batch that is followed."""
+    async def events(self, beginning: Beginning, *, seconds: float) -> AsyncGenerator[Event | int, None]:
+        """Events; and a number when all up to that place have been told: first, last, and when it has long been quiet.
+
+        Ends with the job or batch that is followed, and after so many seconds.
+        """
+        if beginning.standing is not None and beginning.standing.is_final:
+            yield beginning.standing.event
+            return
+        place, quiet_seconds, ends_at = beginning.place, 0.0, time.monotonic() + seconds
+        yield place
         if beginning.standing is not None and self._is_news(beginning.standing):
             yield beginning.standing.event
-            if beginning.standing.is_final:
-                return
-        place, quiet_seconds = beginning.place, 0.0
-        while not self._feed.ended:
+        while not self._feed.ended and (left := ends_at - time.monotonic()) > 0:
             came, place = await self._next(place)
             for event in came:
                 is_end = self._is_end(event)
@@ -78,10 +84,10 @@ class Following:
                     yield event
                 if is_end:
                     return
-            quiet_seconds = 0.0 if came else quiet_seconds
-            if came or place < self._feed.floor or await self._feed.wait(self._all, place, self._pause_seconds):
+            pause = min(self._pause_seconds, left)
+            quiet_seconds = 0.0 if came else quiet_seconds + pause
+            if came or place < self._feed.floor or await self._feed.wait(self._all, place, pause):
                 continue
-            quiet_seconds += self._pause_seconds
             news = await self._news()
             if news is not None:
                 yield news.event
@@ -89,7 +95,8 @@ class Following:
                     return
             elif quiet_seconds >= KEEP_ALIVE_SECONDS:
                 quiet_seconds = 0.0
-                yield None
+                yield place
+        yield place
 
     async def _next(self, place: int) -> tuple[list[Event], int]:
         if place < self._feed.floor:
@@ -136,4 +143,4 @@ class Following:
 
     def _is_kept(self, event_id: int) -> bool:
         with self._database.connect() as conn:
-            return event_id == 0 or is_kept(conn, event_id)
+            return is_kept_after(conn, event_id)

@@ -31,12 +31,6 @@ def _single(desk: Desk) -> Any:
     return jobs[0], attempts[jobs[0].id]
 
 
-def _anything(client: httpx2.Client) -> int:
-    """The newest place: what a stream that was told an event can go on from."""
-    with following(client, types="budget.raised") as events:
-        return next(told.id or 0 for told in events)
-
-
 def test_a_project_hears_of_itself_and_of_deployments_and_of_nobody_else(api: LiveApi) -> None:
     with following(api.client()) as events:
         _tell(api.system.engine, "job.failed", project=api.other_project_id)
@@ -160,9 +154,9 @@ def test_other_projects_jobs_and_batches_are_not_found(api: LiveApi, desk: Desk)
 
 
 def test_a_place_that_is_not_kept_any_more_is_told(api: LiveApi) -> None:
-    _tell(api.system.engine, "job.failed", "job.failed")
+    _tell(api.system.engine, "job.failed", "job.failed", "job.failed")
     with api.system.engine.begin() as conn:
-        conn.execute(text("DELETE FROM events WHERE id = 1"))
+        conn.execute(text("DELETE FROM events WHERE id < 3"))
     answer = api.client().get("/v1/events", headers={"Last-Event-ID": "1"})
 
     assert answer.status_code == 410
@@ -267,6 +261,32 @@ def _finish_once(engine: Engine) -> None:
         told = conn.execute(text("SELECT count(*) FROM events WHERE type = 'budget.exhausted'")).scalar_one()
     if not told:
         _tell(engine, "budget.exhausted")
+
+
+def test_a_stream_that_heard_nothing_goes_on_where_it_was(api: LiveApi, engine: Engine) -> None:
+    """The place is told before the first event: what happens between two connections is not lost."""
+    client = api.client()
+    with client.stream("GET", "/v1/events") as answer:
+        lines = answer.iter_lines()
+        place = next(int(line.removeprefix("id: ")) for line in lines if line.startswith("id: "))
+    _tell(engine, "job.failed")
+    with following(client, last=place) as events:
+        assert next(events).type == "job.failed"
+
+
+class TestShortStreams:
+    """As shipped a stream is held open for an hour."""
+
+    @pytest.fixture
+    def api_changes(self) -> dict[str, Any]:
+        return {"event_stream_seconds": 1.0}
+
+    def test_a_stream_ends_after_its_time_and_is_gone_on_with(self, api: LiveApi, engine: Engine) -> None:
+        with following(api.client()) as events:
+            assert list(events) == []
+        _tell(engine, "job.failed")
+        with following(api.client(), last=0) as events:
+            assert [one.type for one in events] == ["job.failed"]
 
 
 def test_who_is_far_behind_catches_up_from_the_table(api: LiveApi, engine: Engine) -> None:

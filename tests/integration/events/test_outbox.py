@@ -9,7 +9,7 @@ from models import DEFAULT_PROJECT_ID
 from pressroom.events.horizon import Horizon
 from pressroom.events.outbox import NewEvent, record_events
 from pressroom.events.purge import purge_events
-from pressroom.events.read import Event, read_all
+from pressroom.events.read import Event, is_kept_after, read_all
 from pressroom.jobs.end_early import cancel_batch
 from tests.fixtures.desk import Desk, refusal, success
 
@@ -127,9 +127,10 @@ def test_the_oldest_events_are_removed_when_their_time_is_over(desk: Desk) -> No
     with desk.engine.begin() as conn:
         record_events(conn, [NewEvent("job.failed", DEFAULT_PROJECT_ID) for _ in range(5)])
         conn.execute(text("UPDATE events SET created_at = now() - interval '8 days' WHERE id <= 3"))
-        assert purge_events(conn, keep_seconds=604_800, limit=2) == 2
+        assert purge_events(conn, keep_seconds=604_800, limit=2) == 1
         assert purge_events(conn, keep_seconds=604_800) == 1
         assert purge_events(conn, keep_seconds=604_800) == 0
+        assert [is_kept_after(conn, place) for place in range(5)] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize("hears", ["job.*", "*", "job.failed"])
