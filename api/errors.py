@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from pressroom.errors import Conflict, InvalidInput, NotFound, Problem, Unavailable
 from pressroom.jobs.idempotency import RETRY_SECONDS, KeyInUse, KeyReused
@@ -145,7 +146,20 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     }
     code = _HTTP_CODES.get(status, "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error")
     message = messages.get(status, str(error.detail))
-    return respond(ApiError(status, code=code, message=message, headers=error.headers))
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return respond(ApiError(status, code=code, message=message, headers=headers))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Of all routes with this address: the router names those of the first one only."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return found
 
 
 async def _answer_invalid(_request: Request, error: Exception) -> Response:

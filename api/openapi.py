@@ -53,6 +53,18 @@ _SHAPE: dict[str, Any] = {
     },
 }
 
+_ID_PATTERNS = {
+    "job": "^job_[0-9a-f]{32}$",
+    "batch": "^batch_[0-9a-f]{32}$",
+    "batche": "^batch_[0-9a-f]{32}$",
+    "file": "^file-[0-9a-f]{32}$",
+    "artifact": "^art_[0-9a-f]{32}$",
+    "key": "^key_[0-9a-f]{32}$",
+    "webhook": "^we_[0-9a-f]{32}$",
+    "event": "^evt_[0-9]{1,18}$",
+}
+"""By the name of what has the id, as it stands in parameters and addresses."""
+
 
 def describe(app: FastAPI) -> None:
     """Let the application make its document with this module's additions; it is made once."""
@@ -81,7 +93,34 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _add_errors(path, operation)
+            _add_ids(path, operation)
+    for name in ("JobFilter", "Reprioritise"):
+        if name in schemas:
+            ids = schemas[name]["properties"]
+            _say_pattern(ids["batch_id"], _ID_PATTERNS["batch"])
+            _say_pattern(ids["ids"], _ID_PATTERNS["job"])
     return document
+
+
+def _add_ids(path: str, operation: dict[str, Any]) -> None:
+    """How ids in addresses look. Routes read them themselves, to say in their own words what is no id."""
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        kind = path.split("/")[2].removesuffix("s") if name == "after" else name.removesuffix("_id")
+        if path.endswith("/deliveries") and name == "after":
+            kind = "event"
+        if parameter["in"] in ("path", "query") and kind in _ID_PATTERNS and name != "purpose":
+            _say_pattern(parameter["schema"], _ID_PATTERNS[kind])
+
+
+def _say_pattern(schema: dict[str, Any], pattern: str) -> None:
+    """On the text that a schema holds, below `anyOf` and `items`."""
+    for part in [schema, *schema.get("anyOf", ())]:
+        if part.get("type") == "array":
+            _say_pattern(part["items"], pattern)
+        elif part.get("type") == "string":
+            part.pop("minLength", None)
+            part["pattern"] = pattern
 
 
 def _add_errors(path: str, operation: dict[str, Any]) -> None:

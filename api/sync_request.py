@@ -1,5 +1,6 @@
 """What a synchronous call asks for: the body as the operation takes it, and how its caller wants to wait."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from pressroom.operations.checks import shown
 STREAMED = frozenset({chat.URL})
 """Endpoints whose whole answers can be told as a stream."""
 
+_KEY = re.compile(r"[!-~]*")
 _STREAM_OPTIONS = frozenset({"include_usage", "include_obfuscation"})
 
 
@@ -38,6 +40,9 @@ async def read_request(request: Request, caller: Caller, url: str) -> SyncReques
     raw = await request.body()
     body = _object(raw)
     key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        message = "Idempotency-Key: has characters that a key may not: give visible ASCII, as a UUID"
+        raise ApiError(400, code="invalid_value", message=message, param="Idempotency-Key")
     text, streamed = raw.decode(), {}
     if url in STREAMED and type(body.get("stream")) is bool:
         streamed = {"stream": body.pop("stream")}

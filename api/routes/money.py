@@ -1,6 +1,5 @@
 """What may be spent and what was: budgets and costs of the caller's project."""
 
-from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -8,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from api.auth import Admins, Reads, Scope
 from api.errors import ApiError
 from api.schemas.money import Budget, BudgetList, CostList, NewBudget, show_budget, show_cost
+from api.schemas.values import GivenDay
 from api.services import Serving
 from api.threads import in_thread
 from models import BudgetScope
@@ -72,8 +72,8 @@ async def list_costs(
     projects: Annotated[
         Literal["own", "all"], Query(description="`all` is for keys with the scope admin: the whole installation's.")
     ] = "own",
-    since: Annotated[date | None, Query(description="The first UTC day.")] = None,
-    until: Annotated[date | None, Query(description="The UTC day after the last.")] = None,
+    since: Annotated[GivenDay | None, Query(description="The first UTC day.")] = None,
+    until: Annotated[GivenDay | None, Query(description="The UTC day after the last.")] = None,
 ) -> CostList:
     """What was spent, and what is at risk. The sandbox's amounts are rows of their own."""
     dimensions = [CostsBy(name) for name in dict.fromkeys(by)]

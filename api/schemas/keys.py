@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.values import Moment
+from api.schemas.values import GivenMoment, Moment
 from models import Scope
 from pressroom.ids import show_id
 from pressroom.tenants.keys import KeyRow, NewKey
@@ -23,7 +23,7 @@ class NewKeyRequest(BaseModel):
     name: str = Field(min_length=1, max_length=100, description="What the key is for.")
     scopes: list[Scope] = Field([Scope.SUBMIT, Scope.READ], min_length=1, max_length=3)
     requests_per_minute: int | None = Field(None, ge=1, le=10_000_000, description="No bound if null.")
-    expires_at: AwareDatetime | None = Field(None, description="Valid until then; for ever if null.")
+    expires_at: GivenMoment | None = Field(None, description="Valid until then; for ever if null.")
 
 
 class RotateRequest(BaseModel):
@@ -31,7 +31,7 @@ class RotateRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"grace_seconds": 86400}]})
 
-    grace_seconds: float = Field(86_400, ge=0, le=30 * 86_400)
+    grace_seconds: float = Field(86_400, ge=0, le=30 * 86_400, strict=True)
 
 
 class Key(BaseModel):

@@ -1,10 +1,10 @@
 """How values look on the native routes: times as RFC 3339 in UTC, money as decimal strings."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import PlainSerializer, WithJsonSchema
+from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, WithJsonSchema
 
 
 def show_moment(moment: datetime) -> str:
@@ -18,6 +18,17 @@ def show_usd(amount: Decimal) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
+def _written_out(value: object) -> object:
+    """For times and days that clients give: not as a number, which could mean many things."""
+    if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdecimal():
+        raise ValueError("give it as text, like 2026-11-24 or 2026-11-24T10:30:00Z")
+    return value
+
+
+GivenMoment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""A time that a client gives, with its UTC offset."""
+GivenDay = Annotated[date, BeforeValidator(_written_out)]
+"""A UTC day that a client gives."""
 Moment = Annotated[
     datetime,
     PlainSerializer(show_moment, return_type=str),
