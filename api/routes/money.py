@@ -65,6 +65,7 @@ async def remove_budget(caller: Admins, services: Serving, budget_id: Annotated[
 async def list_costs(
     caller: Reads,
     services: Serving,
+    *,
     by: Annotated[
         list[Literal["model", "day", "project", "batch"]],
         Query(min_length=1, max_length=3, description="Any of model, day and project; or batch by itself."),
