@@ -55,7 +55,7 @@ _INSERT_BATCH = text(
 _COMPLETE_BATCH = text(
     """
     UPDATE batches SET total = :total, est_cost_usd = :est_cost_usd, endpoint = :endpoint, model = :model,
-      in_progress_at = now() WHERE id = :id
+      in_progress_at = clock_timestamp() WHERE id = :id
     """
 )
 

@@ -21,7 +21,7 @@ MAX_PROBLEMS = 100
 _ACCEPT = text(
     """
     UPDATE batches SET state = 'in_progress', total = :total, est_cost_usd = :est_cost_usd, model = :model,
-      in_progress_at = now(), clerk_id = NULL, clerk_until = NULL, clerk_tries = 0 WHERE id = :id
+      in_progress_at = clock_timestamp(), clerk_id = NULL, clerk_until = NULL, clerk_tries = 0 WHERE id = :id
     """
 )
 
