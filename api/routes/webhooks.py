@@ -12,8 +12,9 @@ from api.schemas.webhooks import (
     Delivery,
     DeliveryList,
     NewWebhook,
-    Replay,
     Replayed,
+    ReplayEvent,
+    ReplaySince,
     Rotation,
     Tested,
     Webhook,
@@ -101,15 +102,15 @@ async def rotate(webhook_id: str, caller: Admins, services: Serving, body: Rotat
 
 
 @router.post("/{webhook_id}/replay", status_code=202, summary="Deliver again")
-async def deliver_again(webhook_id: str, body: Replay, caller: Admins, services: Serving) -> Replayed:
+async def deliver_again(
+    webhook_id: str, body: ReplayEvent | ReplaySince, caller: Admins, services: Serving
+) -> Replayed:
     """Of events that are still kept, one or all since a time; with the ids that they had."""
     key = parse_id("we", webhook_id)
 
     def work(conn: Connection) -> int:
-        if body.event_id is not None:
+        if isinstance(body, ReplayEvent):
             return replay.replay_event(conn, caller.project_id, key, parse_message_id(body.event_id))
-        if body.since is None:
-            raise RuntimeError("a replay was accepted without saying of what")
         return replay.replay_since(conn, caller.project_id, key, body.since)
 
     count = await _ask(services, work)

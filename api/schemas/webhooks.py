@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.schemas.values import Moment
 from pressroom.webhooks.endpoints import Endpoint
@@ -68,21 +68,20 @@ class Rotation(_Given):
     )
 
 
-class Replay(_Given):
-    """One event, or all since a time that the endpoint asks for."""
+class ReplayEvent(_Given):
+    """This event, whatever types the endpoint asks for."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}, {"event_id": "evt_512"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"event_id": "evt_512"}]})
 
-    event_id: str | None = Field(None, pattern=r"^evt_[0-9]{1,18}$")
-    since: AwareDatetime | None = Field(None, description="With a UTC offset.")
+    event_id: str = Field(pattern=r"^evt_[0-9]{1,18}$")
 
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "Replay":
-        if (self.event_id is None) == (self.since is None):
-            raise ValueError("give either event_id or since")
-        return self
+
+class ReplaySince(_Given):
+    """All that the endpoint asks for since then."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}]})
+
+    since: AwareDatetime = Field(description="With a UTC offset.")
 
 
 class Webhook(BaseModel):
