@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
 from api.auth import Caller, Scope
 from api.errors import ApiError
 from api.schemas.jobs import JobFilter, State, Tag
+from api.schemas.values import GivenMoment
 from api.wire_ids import after_id
 from models import JobState
 from pressroom.errors import InvalidInput, Problem
@@ -19,7 +20,7 @@ from pressroom.jobs.selection import Selection
 
 MAX_PAGE = 1000
 
-_Moment = Annotated[AwareDatetime | None, Field(description="RFC 3339 with a UTC offset.")]
+_Moment = Annotated[GivenMoment | None, Field(description="RFC 3339 with a UTC offset.")]
 
 
 class PageQuery(BaseModel):

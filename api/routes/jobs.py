@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
 
 from api.auth import Caller, Reads, Submits
 from api.errors import ApiError
@@ -31,6 +32,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 MOST_ARTIFACTS = 100
 """Shown with a job; all are at /v1/artifacts."""
+
+VERBS = ("cancel", "retry", "reprioritise")
+"""Stand where ids do, and can only be posted to."""
 
 _JSON = "application/json"
 _created = TypeAdapter[Job | JobPage](Job | JobPage)
@@ -118,6 +122,8 @@ async def get_jobs(services: Serving, caller: Reads, query: Annotated[PageQuery,
 @router.get("/{job_id}", summary="Look into a job")
 async def get_job(job_id: str, services: Serving, caller: Reads) -> JobDetail:
     """With every call that was made for it, what they cost, its pictures, and what it waits for."""
+    if job_id in VERBS:
+        raise HTTPException(405, headers={"Allow": "POST"})
     return await in_thread(job_detail, services, caller, job_id)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.schemas.artifacts import Artifact
-from api.schemas.values import Moment, Usd
+from api.schemas.values import GivenMoment, Moment, Usd
 
 MAX_JOBS = 1000
 """In one request; more belong in a batch."""
@@ -44,8 +44,8 @@ class NewJob(_Given):
     custom_id: str | None = Field(None, min_length=1, max_length=512, description="Your own name for it.")
     priority_class: Class = Field("normal", alias="class", description="How urgent it is.")
     priority: Priority = Field(0, description="Order within the project's class: smaller is sooner.")
-    run_at: AwareDatetime | None = Field(None, description="Starts no sooner. With a UTC offset.")
-    deadline: AwareDatetime | None = Field(None, description="Expires if it has not started by then.")
+    run_at: GivenMoment | None = Field(None, description="Starts no sooner. With a UTC offset.")
+    deadline: GivenMoment | None = Field(None, description="Expires if it has not started by then.")
     max_attempts: int | None = Field(
         None, ge=1, le=100, strict=True, description="Calls that may fail before it does; the installation's if null."
     )
@@ -183,12 +183,12 @@ class JobFilter(_Given):
     error_code: str | None = None
     url: str | None = None
     custom_id: str | None = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
-    finished_after: AwareDatetime | None = None
-    finished_before: AwareDatetime | None = None
-    all: bool = False
-    dry_run: bool = Field(False, description="Only count what would be meant.")
+    created_after: GivenMoment | None = None
+    created_before: GivenMoment | None = None
+    finished_after: GivenMoment | None = None
+    finished_before: GivenMoment | None = None
+    all: bool = Field(False, strict=True)
+    dry_run: bool = Field(False, strict=True, description="Only count what would be meant.")
 
 
 class Urgency(_Given):

@@ -1,10 +1,13 @@
 """How values look on the native routes: times as RFC 3339 in UTC, money as decimal strings."""
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AwareDatetime, BeforeValidator, PlainSerializer, WithJsonSchema
+
+_NUMBER = re.compile(r"\s*[-+]?[0-9._]+(e[-+]?[0-9]+)?\s*", re.IGNORECASE)
 
 
 def show_moment(moment: datetime) -> str:
@@ -20,7 +23,7 @@ def show_usd(amount: Decimal) -> str:
 
 def _written_out(value: object) -> object:
     """For times and days that clients give: not as a number, which could mean many things."""
-    if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdecimal():
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
         raise ValueError("give it as text, like 2026-11-24 or 2026-11-24T10:30:00Z")
     return value
 
