@@ -37,6 +37,7 @@ def create_app(services: Services) -> FastAPI:
     """The whole API on these services, which it closes when it ends."""
     app = FastAPI(title="Pressroom", version=version("pressroom"), lifespan=_life, docs_url=None, redoc_url=None)
     app.state.services = services
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
     add_errors(app)
     for router in ROUTERS:
         app.include_router(router)

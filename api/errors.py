@@ -153,9 +153,12 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """Of all routes with this address: the router names those of the first one only."""
+    """Of all routes with this address: the router names those of the first one only.
+
+    The application's own list holds its routers without their routes, which `create_app` notes beside it.
+    """
     found: set[str] = set()
-    for route in request.app.router.routes:
+    for route in (*request.app.router.routes, *request.app.state.routes):
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             found |= set(getattr(route, "methods", None) or ())

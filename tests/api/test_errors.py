@@ -42,7 +42,7 @@ def test_unknown_addresses_and_methods(api: LiveApi) -> None:
     told(client.get("/nothing"), 404, "unknown_url")
     refused = client.put("/v1/keys", json={})
     told(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"]
+    assert refused.headers["allow"] == "GET, POST"
 
 
 def test_bodies_that_are_too_large_are_refused_before_they_are_read(api: LiveApi) -> None:
@@ -79,7 +79,7 @@ def test_json_that_is_none_or_nests_too_deep(api: LiveApi) -> None:
     told(client.post("/v1/keys", content=b"{", headers=JSON), 400, "invalid_json")
     told(client.post("/v1/keys", content=b"\xff\xfe", headers=JSON), 400, "invalid_json")
     told(client.post("/v1/keys", content=b"[" * 21 + b"]" * 21, headers=JSON), 400, "json_too_deep")
-    told(client.post("/v1/keys", content=b'{"a":' * 2000, headers=JSON), 400, "json_too_deep")
+    told(client.post("/v1/keys", content=b'{"a":' * 200, headers=JSON), 400, "json_too_deep")
     told(client.post("/v1/keys", content=b"[" * 20 + b"]" * 20, headers=JSON), 400, "invalid_value")
 
 
