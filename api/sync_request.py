@@ -43,6 +43,8 @@ async def read_request(request: Request, caller: Caller, url: str) -> SyncReques
     if key is not None and not _KEY.fullmatch(key):
         message = "Idempotency-Key: has characters that a key may not: give visible ASCII, as a UUID"
         raise ApiError(400, code="invalid_value", message=message, param="Idempotency-Key")
+    # However its client writes it this time: spaces and the order of fields do not make another request.
+    fingerprinted = orjson.dumps(body, option=orjson.OPT_SORT_KEYS) if key is not None else b""
     text, streamed = raw.decode(), {}
     if url in STREAMED and type(body.get("stream")) is bool:
         streamed = {"stream": body.pop("stream")}
@@ -58,7 +60,7 @@ async def read_request(request: Request, caller: Caller, url: str) -> SyncReques
         include_usage=streamed.get("include_usage", False),
         wait_seconds=seconds,
         respond_async=asynchronous,
-        key=repeatable(caller.project_id, key, "POST", url, raw) if key is not None else None,
+        key=repeatable(caller.project_id, key, "POST", url, fingerprinted) if key is not None else None,
     )
 
 

@@ -1,8 +1,10 @@
 """How long a synchronous call waits, and what becomes of its job when its client does not."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -38,10 +40,21 @@ def slow(api: LiveApi, seconds: float) -> None:
     api.system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": seconds}})
 
 
-def hang_up(api: LiveApi, **headers: str) -> None:
-    """A client that waits for half a second."""
-    with pytest.raises(httpx2.ReadTimeout):
-        api.client().post(TEXT, json=HELLO, headers=headers, timeout=0.5)
+@contextmanager
+def held(api: LiveApi, **headers: str) -> Iterator[None]:
+    """A call that is on its way, and whose client is gone at the end of the block."""
+    body = json.dumps(HELLO).encode()
+    lines = [
+        f"POST {TEXT} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {api.key}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    with socket.create_connection(("127.0.0.1", int(api.origin.rpartition(":")[2]))) as connection:
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        yield
 
 
 def test_respond_async_is_answered_with_the_jobs_address(api: LiveApi) -> None:
@@ -64,7 +77,8 @@ def test_a_wait_that_is_over_is_answered_with_the_jobs_address(api: LiveApi) -> 
 
 
 def test_a_client_that_hangs_up_cancels_a_job_that_waits(api: LiveApi) -> None:
-    hang_up(api)
+    with held(api):
+        api.system.wait_until("there is a job", lambda: sum(states(api).values()) == 1, 20)
 
     api.system.wait_until("the job is cancelled", lambda: states(api) == {"cancelled": 1}, 20)
 
@@ -73,15 +87,16 @@ def test_a_client_that_hangs_up_keeps_the_result_of_a_job_that_runs(api: LiveApi
     slow(api, 2.0)
     api.system.start_workers(1)
 
-    hang_up(api)
+    with held(api):
+        api.system.wait_until("the job runs", lambda: states(api) == {"running": 1}, 20)
 
     api.system.wait_until("the job has ended", lambda: states(api) == {"succeeded": 1}, 20)
     assert api.system.scalar("SELECT count(*) FROM job_results WHERE body IS NOT NULL") == 1
 
 
 def test_a_client_with_a_key_may_hang_up_and_come_back(api: LiveApi) -> None:
-    hang_up(api, **{"Idempotency-Key": "mine"})
-    assert states(api).keys() <= {"queued", "leased"}
+    with held(api, **{"Idempotency-Key": "mine"}):
+        api.system.wait_until("there is a job", lambda: sum(states(api).values()) == 1, 20)
     api.system.start_workers(1)
 
     answer = api.client().post(TEXT, json=HELLO, headers={"Idempotency-Key": "mine"})
@@ -110,7 +125,7 @@ def test_calls_with_one_key_at_once_are_one_job(api: LiveApi) -> None:
     client, answers = api.client(), list[httpx2.Response]()
 
     def call() -> None:
-        answers.append(client.post(TEXT, json=HELLO, headers={"Idempotency-Key": "all of us"}))
+        answers.append(client.post(TEXT, json=HELLO, headers={"Idempotency-Key": "all-of-us"}))
 
     threads = [threading.Thread(target=call) for _ in range(8)]
     for thread in threads:
@@ -185,6 +200,7 @@ def test_a_server_that_ends_tells_those_with_a_key_to_come_again(system: System)
     after = start_api_process(system)
     system.start_workers(1)
     again = after.client(api.key).post(TEXT, json=HELLO, headers={"Idempotency-Key": "mine"})
+    after.close()
 
     assert answers["mine"].status_code == 503
     assert answers["mine"].headers["x-should-retry"] == "true"
