@@ -25,7 +25,7 @@ _COME_AGAIN = b"retry: 1000\n\n"
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events as they happen: `id` to go on from, `event` the type, `data` JSON as webhooks get it.",
-        "content": {_TYPE: {"schema": {"type": "string"}, "example": "id: 12\nevent: job.succeeded\ndata: {}\n\n"}},
+        "content": {_TYPE: {"example": "id: 12\nevent: job.succeeded\ndata: {}\n\n"}},
     },
     204: {"description": "The job or batch is over, and nothing came after Last-Event-ID: do not come again."},
     410: {
