@@ -36,14 +36,16 @@ async def load(
     """Call `url` from `at_once` connections for `seconds`. Raises BenchmarkFailed where an answer is not `ok`."""
     found = Load()
     began = time.perf_counter()
-    await asyncio.gather(*(_caller(url, body, headers, began + seconds, found) for _ in range(at_once)))
+    await asyncio.gather(*(_caller(url, body, headers, until=began + seconds, found=found) for _ in range(at_once)))
     found.seconds = time.perf_counter() - began
     if set(found.statuses) != {ok}:
         raise BenchmarkFailed(f"{url} answered {found.statuses}, and only {ok} was expected")
     return found
 
 
-async def _caller(url: str, body: Mapping[str, object], headers: Mapping[str, str], until: float, found: Load) -> None:
+async def _caller(
+    url: str, body: Mapping[str, object], headers: Mapping[str, str], *, until: float, found: Load
+) -> None:
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     content = orjson.dumps(body)

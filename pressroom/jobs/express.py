@@ -118,7 +118,7 @@ def fits(jobs: Sequence[NewJob], to: Destination) -> bool:
 
 
 def lease_at_once(
-    conn: Connection, lane: ExpressLane, jobs: Sequence[ExpressJob], to: Destination, policy: DispatchPolicy
+    conn: Connection, lane: ExpressLane, jobs: Sequence[ExpressJob], to: Destination, *, policy: DispatchPolicy
 ) -> UUID | None:
     """Insert jobs that fit, leased, in the caller's transaction; the lease, to be published after the commit.
 

@@ -224,7 +224,7 @@ class Intake:
         jobs = [_job(entry) for entry in entries]
         lane = self._lane(terms, jobs, to)
         with self._database.begin() as conn:
-            ids = self._lease_at_once(conn, lane, entries, jobs, to) if lane is not None else None
+            ids = self._lease_at_once(conn, lane, entries, jobs=jobs, to=to) if lane is not None else None
             if ids is None:
                 ids = insert_jobs(
                     conn,
@@ -255,10 +255,10 @@ class Intake:
         return lane if lane.is_served else None
 
     def _lease_at_once(
-        self, conn: Connection, lane: ExpressLane, entries: Sequence[_Entry], jobs: Sequence[NewJob], to: Destination
+        self, conn: Connection, lane: ExpressLane, entries: Sequence[_Entry], *, jobs: Sequence[NewJob], to: Destination
     ) -> list[UUID] | None:
         express = [ExpressJob(new_id(), job) for job in jobs]
-        lease_id = lease_at_once(conn, lane, express, to, self._policy)
+        lease_id = lease_at_once(conn, lane, express, to, policy=self._policy)
         for entry in entries:
             entry.lease_id = lease_id
         if lease_id is None:
