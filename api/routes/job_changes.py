@@ -33,7 +33,7 @@ async def cancel_jobs(given: JobFilter, services: Serving, caller: Submits) -> S
         done = cancel_selected(services.database, which)
         return Selected(dry_run=False, matched=None, exact=True, changed=done.cancelled, running=done.asked)
 
-    return await _by_filter(services, caller, given, _UNFINISHED, work)
+    return await _by_filter(services, caller, given, states=_UNFINISHED, work=work)
 
 
 @router.post("/retry", summary="Retry jobs by filter")
@@ -43,7 +43,7 @@ async def retry_jobs(given: JobFilter, services: Serving, caller: Submits) -> Se
     def work(which: Selection) -> Selected:
         return _changed(retry_selected(services.database, which))
 
-    return await _by_filter(services, caller, given, tuple(UNSUCCESSFUL), work)
+    return await _by_filter(services, caller, given, states=tuple(UNSUCCESSFUL), work=work)
 
 
 @router.post("/reprioritise", summary="Reprioritise jobs by filter")
@@ -55,7 +55,7 @@ async def reprioritise_jobs(given: Reprioritise, services: Serving, caller: Subm
     def work(which: Selection) -> Selected:
         return _changed(reprioritising.reprioritise(services.database, which, to))
 
-    return await _by_filter(services, caller, given, _UNSTARTED, work)
+    return await _by_filter(services, caller, given, states=_UNSTARTED, work=work)
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job")
@@ -105,9 +105,11 @@ async def _by_filter(
     services: Services,
     caller: Caller,
     given: JobFilter,
+    *,
     states: Sequence[JobState],
     work: Callable[[Selection], Selected],
 ) -> Selected:
+    """`states`: those that it concerns, which a dry run counts."""
     which = filter_selection(caller, given)
 
     def count() -> Selected:
