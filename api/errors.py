@@ -153,16 +153,13 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """Of all routes with this address: the router names those of the first one only.
+    """Of all routes with the address that is meant: the router names those of one route only.
 
     The application's own list holds its routers without their routes, which `create_app` notes beside it.
     """
-    found: set[str] = set()
-    for route in (*request.app.router.routes, *request.app.state.routes):
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            found |= set(getattr(route, "methods", None) or ())
-    return found
+    routes = [route for route in (*request.app.router.routes, *request.app.state.routes) if hasattr(route, "path")]
+    meant = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return {method for route in routes if route.path == meant for method in getattr(route, "methods", None) or ()}
 
 
 async def _answer_invalid(_request: Request, error: Exception) -> Response:

@@ -22,10 +22,16 @@ _TYPE = "text/event-stream"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _COME_AGAIN = b"retry: 1000\n\n"
 
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
+
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events as they happen: `id` to go on from, `event` the type, `data` JSON as webhooks get it.",
-        "content": {_TYPE: {"example": "id: 12\nevent: job.succeeded\ndata: {}\n\n"}},
+        "content": {_TYPE: {"schema": _EVENT, "example": "id: 12\nevent: job.succeeded\ndata: {}\n\n"}},
     },
     204: {"description": "The job or batch is over, and nothing came after Last-Event-ID: do not come again."},
     410: {
