@@ -233,7 +233,7 @@ class World:
             self.counts.refusals += 1
             self.counts.unavoidable += self.measured and (self._heard is None or left < self._heard)
             back, seen = self.now + 0.02 + self._jitter(), self.provider.headers(self.now)
-            self.at(back, lambda: self._refused(worker, job, refusal, since, seen))
+            self.at(back, lambda: self._refused(worker, job, refusal, since=since, headers=seen))
             return
         if self.measured:
             self.counts.admitted += 1
@@ -248,7 +248,7 @@ class World:
         self.counts.busy_seconds += latency * self.measured
         self.at(self.now + latency, lambda: self._completes(worker, job, since, headers))
 
-    def _refused(self, worker: int, job: Job, refusal: Refusal, since: float, headers: QuotaHeaders) -> None:
+    def _refused(self, worker: int, job: Job, refusal: Refusal, *, since: float, headers: QuotaHeaders) -> None:
         self._hear(since)
         self.client.refused(worker, job, refusal, headers)
 
