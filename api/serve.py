@@ -115,7 +115,9 @@ def _listen(host: str, port: int) -> socket.socket:
     """A listening socket, which all our processes accept from. Exits 3 where the port cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family)
+        # By its protocol's name: asyncio sends small answers at once only on sockets that say TCP, and accepted ones
+        # say what this one does. Else every second segment waits 40 ms for the client's acknowledgement.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)
