@@ -69,6 +69,11 @@ class Acceptor:
         self._terms = TermsBook(database, policy.base_url)
         # What is kept of prices and models is not for two threads at once.
         self._checking = threading.Lock()
+        self._dispatching = threading.Lock()
+        self._dispatches = False
+        self._to_dispatch: set[int] = set()
+        self._known_pools: set[int] = set()
+        self._served: set[int] = set()
 
     def accept(
         self,
@@ -100,14 +105,41 @@ class Acceptor:
         return Answer(status, body, sorted({pool for one in placed for pool in _pools(one.place)}))
 
     def dispatch(self, pools: Sequence[int]) -> None:
-        """Send new jobs on their way without waiting for a worker's turn. Their submission holds whatever this does."""
+        """Send new jobs on their way without waiting for a worker's turn. Their submission holds whatever this does.
+
+        What comes while another thread dispatches is left to it.
+        """
+        with self._dispatching:
+            self._to_dispatch.update(pools)
+            if self._dispatches:
+                return
+            self._dispatches = True
         try:
-            with self._database.connect() as conn:
-                served = pools_served(conn, pools, self._policy)
-            dispatch_pools(self._database, self._publisher, self._policy, sorted(served))
-        except SQLAlchemyError as error:
+            while found := self._next_pools():
+                self._dispatch(found)
+        except Exception as error:
+            with self._dispatching:
+                self._dispatches = False
+            if not isinstance(error, SQLAlchemyError):
+                raise
             # The workers' dispatchers take them within a quarter of a second.
-            _log.warning("accept.not_dispatched", extra={"pools": len(pools), "error": type(error).__name__})
+            _log.warning("accept.not_dispatched", extra={"error": type(error).__name__})
+
+    def _next_pools(self) -> set[int]:
+        """Empty: none are left, and whoever comes next dispatches."""
+        with self._dispatching:
+            found, self._to_dispatch = self._to_dispatch, set()
+            self._dispatches = bool(found)
+        return found
+
+    def _dispatch(self, pools: set[int]) -> None:
+        """By the one thread that dispatches. Which account a pool belongs to never changes."""
+        unknown = pools - self._known_pools
+        if unknown:
+            with self._database.connect() as conn:
+                self._served |= pools_served(conn, sorted(unknown), self._policy)
+            self._known_pools |= unknown
+        dispatch_pools(self._database, self._publisher, self._policy, sorted(pools & self._served))
 
     def _earlier(self, repeat: RepeatableRequest) -> Answer | None:
         """Asked before anything is checked: what was accepted then may not be acceptable today."""
