@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, text
 from models import BatchState
 from pressroom.batches.lines import open_input
 from pressroom.batches.read_input import PromptOptions
+from pressroom.jobs.batch_counts import BatchCounts
 
 _FIND = text(
     """
@@ -24,28 +24,15 @@ _FIND = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KnownBatch:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBatch(BatchCounts):
     """A batch that was submitted from the same input before."""
 
     id: UUID
     state: BatchState
     input_name: str
-    total: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    expired: int
-    est_cost_usd: Decimal
-    cost_usd: Decimal
-    at_risk_usd: Decimal
     created_at: datetime
     finished_at: datetime | None
-
-    @property
-    def unfinished(self) -> int:
-        """Jobs that have not ended."""
-        return self.total - self.succeeded - self.failed - self.cancelled - self.expired
 
 
 def fingerprint(path: Path, prompt_options: PromptOptions, base_url: str) -> str:

@@ -4,7 +4,6 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, text
 from models import BatchState
 from pressroom.errors import NotFound
 from pressroom.ids import show_id
+from pressroom.jobs.batch_counts import BatchCounts
 
 _COLUMNS = """
     b.id, b.state, b.input_name, b.metadata, b.total, b.succeeded, b.failed, b.cancelled, b.expired, b.est_cost_usd,
@@ -37,22 +37,14 @@ class BatchStatus(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class BatchView:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchView(BatchCounts):
     """A batch and all that is told of it. One from the command line has no input file and is over with its last job."""
 
     id: UUID
     state: str
     input_name: str
     metadata: dict[str, Any]
-    total: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    expired: int
-    est_cost_usd: Decimal
-    cost_usd: Decimal
-    at_risk_usd: Decimal
     endpoint: str | None
     model: str | None
     input_file_id: UUID | None

@@ -14,6 +14,7 @@ from models.job import PARKED_UNTIL
 from pressroom.errors import InvalidInput, NotFound, Problem
 from pressroom.ids import show_id
 from pressroom.jobs import waiting
+from pressroom.jobs.batch_counts import BatchCounts
 from pressroom.jobs.budgets import BudgetRow, budgets_of_batch
 from pressroom.jobs.dependencies import Dependency, needs_of
 from pressroom.jobs.job_lists import newest, oldest
@@ -71,37 +72,19 @@ _ARTIFACTS = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow(BatchCounts):
     """A batch and its counters, as the transactions that ended its jobs left them."""
 
     id: UUID
     input_name: str
     state: str
     metadata: dict[str, Any]
-    total: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    expired: int
-    est_cost_usd: Decimal
-    cost_usd: Decimal
-    at_risk_usd: Decimal
     created_at: datetime
     finished_at: datetime | None
     is_sandbox: bool
     paused_at: datetime | None = None
     """Since when a person holds it up."""
-
-    @property
-    def done(self) -> int:
-        """Jobs in a final state."""
-        return self.succeeded + self.failed + self.cancelled + self.expired
-
-    @property
-    def unfinished(self) -> int:
-        """Jobs that have not ended."""
-        return self.total - self.done
 
 
 @dataclass(frozen=True, slots=True)
