@@ -16,6 +16,9 @@ from pressroom.limits.messages import DimensionStatus, PoolStatus, Rejected, Set
 from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, DIMENSIONS, PoolLimits, Source
 from pressroom.limits.scripts import Steps, script
 
+LAYOUT = 2
+"""Of the state and the workers' rows, and part of their keys: raise it when a script cannot go on from what the one before
+wrote. A program of another version then finds no state, and starts carefully, instead of failing or misreading it."""
 LEASE_SECONDS = 60.0
 FOR_EVER_SECONDS = 400 * 86400
 _PER_MINUTE = tuple(name for name, period in DIMENSIONS.items() if period == 60)
@@ -24,7 +27,7 @@ _UNIT_OF = {None: 0, "requests": 1, "tokens": 2, "images": 3}
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The three keys of a pool; the hash tag keeps them in one cluster slot."""
+    """The three keys of a pool; the hash tag keeps them in one cluster slot. A pause is the same text in every layout."""
 
     state: str
     workers: str
@@ -36,7 +39,7 @@ class Keys:
         if not pool or "{" in pool or "}" in pool:
             raise ValueError(f"pool name {pool!r} must be non-empty and free of braces: they mark the cluster hash tag")
         base = f"{prefix}lim:{{{pool}}}"
-        return cls(f"{base}:s", f"{base}:w", f"{base}:p")
+        return cls(f"{base}:s{LAYOUT}", f"{base}:w{LAYOUT}", f"{base}:p")
 
     def all(self) -> tuple[str, str, str]:
         """In the order the scripts expect."""

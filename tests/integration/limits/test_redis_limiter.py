@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 import redis
 
+from pressroom.limits.commands import Keys
 from pressroom.limits.costs import Cost
 from pressroom.limits.headers import Quota, QuotaHeaders
 from pressroom.limits.messages import Grant, Rejected, Settled
@@ -234,7 +235,7 @@ def test_calls_in_flight_before_a_loss_hold_their_places(bench: Bench, server: r
 
     async def body(one: RedisLimiter, two: RedisLimiter) -> None:
         assert len((await one.tick("p", "w1", acquire=[TEXT] * 10)).slots) == 2
-        server.delete("pressroom:lim:{p}:s")
+        server.delete(Keys.of("pressroom:", "p").state)
         bench.facts.running = 2
         assert len((await two.tick("p", "w2", acquire=[TEXT] * 10)).slots) == 8
         await one.tick("p", "w1")
