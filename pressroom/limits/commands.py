@@ -17,8 +17,8 @@ from pressroom.limits.pool_limits import DEFAULT_BURST_SECONDS, DIMENSIONS, Pool
 from pressroom.limits.scripts import Steps, script
 
 LAYOUT = 2
-"""Of the state and the workers' rows, and part of their keys: raise it when a script cannot go on from what the one before
-wrote. A program of another version then finds no state, and starts carefully, instead of failing or misreading it."""
+"""Of the state and the workers' rows, and part of their keys: raise it when a script cannot go on from what the one
+before wrote. A program of another version then finds no state, and starts carefully instead of failing."""
 LEASE_SECONDS = 60.0
 FOR_EVER_SECONDS = 400 * 86400
 _PER_MINUTE = tuple(name for name, period in DIMENSIONS.items() if period == 60)
@@ -27,7 +27,7 @@ _UNIT_OF = {None: 0, "requests": 1, "tokens": 2, "images": 3}
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The three keys of a pool; the hash tag keeps them in one cluster slot. A pause is the same text in every layout."""
+    """The three keys of a pool; the hash tag keeps them in one cluster slot. A pause is text, and of no layout."""
 
     state: str
     workers: str
