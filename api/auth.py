@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.errors import ApiError
 from api.gate import refused
-from models import Scope
+from models import DEFAULT_PROJECT_ID, Scope
 from pressroom.tenants.keys import KnownKey
 
 __all__ = ["Admins", "Caller", "Needs", "Reads", "Scope", "Submits"]
@@ -32,6 +32,14 @@ class Caller:
     project_id: UUID
     api_key_id: UUID
     scopes: frozenset[Scope]
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether routes that say so may show all projects and pools: `admin`, in the installation's own project.
+
+        A tenant's administrator is none: projects that were made for others see nothing but themselves.
+        """
+        return Scope.ADMIN in self.scopes and self.project_id == DEFAULT_PROJECT_ID
 
 
 class Needs:
@@ -61,4 +69,4 @@ Submits = Annotated[Caller, Security(Needs(Scope.SUBMIT))]
 Reads = Annotated[Caller, Security(Needs(Scope.READ))]
 """A caller who may see the project's work."""
 Admins = Annotated[Caller, Security(Needs(Scope.ADMIN))]
-"""A caller who may manage keys and see the installation."""
+"""A caller who may manage the project's keys, webhooks and budgets."""

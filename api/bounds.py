@@ -13,6 +13,10 @@ from api.json_depth import is_deeper
 from api.threads import in_thread
 
 UPLOADS = "/v1/files"
+FORMS = frozenset({UPLOADS, "/v1/images/edits", "/v1/images/variations"})
+"""Where clients send files."""
+_FORM = "multipart/form-data"
+_JSON = "application/json"
 _LARGE_JSON_BYTES = 256 * 1024
 
 
@@ -24,9 +28,10 @@ class BodyBounds:
     body_bytes: int
     json_depth: int
 
-    def most_bytes(self, scope: Scope) -> int:
-        """How much the body at this address may have."""
-        return self.upload_bytes if scope["path"].rstrip("/") == UPLOADS else self.body_bytes
+    def most_bytes(self, scope: Scope, media_type: str) -> int:
+        """How much the body at this address may have: JSON is held whole, wherever it is sent."""
+        is_upload = scope["path"].rstrip("/") == UPLOADS and media_type == _FORM
+        return self.upload_bytes if is_upload else self.body_bytes
 
 
 class Bounds:
@@ -40,18 +45,19 @@ class Bounds:
         """As ASGI says. Raises ApiError: 400, 413 or 415."""
         if scope["type"] == "http" and scope["path"].startswith(GUARDED):
             headers = Headers(scope=scope)
-            most = self._bounds.most_bytes(scope)
             length = headers.get("content-length")
-            if length is not None and (not length.isdecimal() or int(length) > most):
-                raise ApiError(413, code="request_too_large", message=_too_large(most))
             has_body = length != "0" and (length is not None or "transfer-encoding" in headers)
             if has_body:
-                receive = await self._bounded(_media_type(headers), receive, most)
+                media_type = _media_type(headers, scope)
+                most = self._bounds.most_bytes(scope, media_type)
+                if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > most):
+                    raise ApiError(413, code="request_too_large", message=_too_large(most))
+                receive = await self._bounded(media_type, receive, most)
         await self._app(scope, receive, send)
 
     async def _bounded(self, media_type: str, receive: Receive, most: int) -> Receive:
         counted = _counting(receive, most)
-        if media_type == "multipart/form-data":
+        if media_type == _FORM:
             return counted
         chunks = [chunk async for chunk in _chunks(counted)]
         body = b"".join(chunks)
@@ -63,17 +69,17 @@ class Bounds:
         return _replaying(body, receive)
 
 
-def _media_type(headers: Headers) -> str:
+def _media_type(headers: Headers, scope: Scope) -> str:
+    """Forms are taken where a file is: elsewhere they would bring JSON past its bounds. Raises ApiError 415."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         message = f"Content-Encoding {headers['content-encoding']!r} is not taken: send the body as it is"
         raise ApiError(415, code="unsupported_media_type", message=message)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "multipart/form-data" or media_type == "application/json":
+    takes_forms = scope["path"].rstrip("/") in FORMS
+    if media_type == _JSON or (media_type == _FORM and takes_forms):
         return media_type
-    message = (
-        f"Content-Type {media_type or 'nothing'!r} is not taken: send application/json, or multipart/form-data for "
-        "files"
-    )
+    remedy = f"send {_JSON}, or {_FORM} for files" if takes_forms else f"send {_JSON}"
+    message = f"Content-Type {media_type or 'nothing'!r} is not taken here: {remedy}"
     raise ApiError(415, code="unsupported_media_type", message=message)
 
 

@@ -42,6 +42,19 @@ CODES: dict[str, Explained] = {
         "There is no such thing in the project of this key. What belongs to another project is not found either.",
         "Look the id up in a list, with a key of the project that it belongs to.",
     ),
+    "model_not_found": Explained(
+        404,
+        "There is no such model here, or it is not served any more.",
+        "GET /v1/models lists all that are. Operators add to them: `pressroom prices set`, `pressroom routes set`.",
+    ),
+    "unknown_price": Explained(
+        400,
+        "Nobody knows what this would cost, so it is not begun.",
+        "An operator adds it with `pressroom prices set`.",
+    ),
+    "over_budget": Explained(
+        400, "It may cost more than a budget allows in all.", "Ask for less, or have the budget raised."
+    ),
     "method_not_allowed": Explained(405, "The address does not know this method.", "/openapi.json lists methods."),
     "conflict": Explained(
         409, "The thing exists, and its state does not allow what was asked.", "Read it again; the message says more."
@@ -90,6 +103,29 @@ CODES: dict[str, Explained] = {
     "invalid_type": Explained(
         400, "A field is of the wrong type; `param` names it.", "The message says which is right."
     ),
+    "invalid_url": Explained(400, "`url` is no endpoint that jobs can be made for.", "The message lists them."),
+    "unknown_parameter": Explained(400, "The model has no such parameter.", "Leave it out."),
+    "unsupported_parameter": Explained(
+        400, "The model does not take this parameter.", "The message says what to send instead."
+    ),
+    "string_above_max_length": Explained(400, "A text is longer than the model takes.", "Shorten it."),
+    "context_length_exceeded": Explained(
+        400, "Prompt and answer together are longer than the model can hold.", "Shorten the prompt, or ask for less."
+    ),
+    "invalid_json_line": Explained(400, "A line of the file is no JSON object.", "The message says where and why."),
+    "invalid_method": Explained(400, "A line's `method` is not POST.", "Write POST, or leave it out."),
+    "duplicate_key": Explained(400, "A line's object has a field twice.", "Leave one of them out."),
+    "mismatched_endpoint": Explained(
+        400, "A line's `url` is not the batch's `endpoint`.", "Make a batch for each endpoint."
+    ),
+    "empty_file": Explained(400, "The file is empty, or has no lines.", "Give at least one line."),
+    "file_too_large": Explained(
+        400, "The file is larger than is taken.", "Split it; PRESSROOM_API_MAX_UPLOAD_BYTES is the bound."
+    ),
+    "too_many_lines": Explained(
+        400, "The file has more lines than a batch may have.", "Split it; PRESSROOM_MAX_BATCH_LINES is the bound."
+    ),
+    "file_not_found": Explained(400, "The batch's file was not there any more.", "Upload it again."),
     "invalid_form": Explained(400, "The form cannot be read.", "Send multipart/form-data as the address describes it."),
     "missing_required_parameter": Explained(400, "A field that is needed is not there.", "`param` names it."),
     "range_not_satisfiable": Explained(416, "The part that was asked for is not there.", "Ask for bytes that exist."),

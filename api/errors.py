@@ -26,6 +26,9 @@ from pressroom.storage.errors import StorageUnavailable
 RETRY_AFTER_SECONDS = 5
 """What clients are told when a server is away; restarts of PostgreSQL and Redis take about as long."""
 
+_NOT_AGAIN = {"x-should-retry": "false"}
+"""OpenAI's clients send a 409 again by themselves; these stay what they are."""
+
 base_url: ContextVar[str] = ContextVar("base_url", default="")
 """The address by which the client reached us, for links in answers; no slash at its end."""
 
@@ -97,9 +100,11 @@ def translate(error: Exception) -> ApiError | None:
             retry = {"Retry-After": str(RETRY_SECONDS)}
             return ApiError(409, code="idempotency_key_in_use", message=str(error), headers=retry)
         case KeyReused():
-            return ApiError(409, code="idempotency_key_reused", message=str(error), param="Idempotency-Key")
+            return ApiError(
+                409, code="idempotency_key_reused", message=str(error), param="Idempotency-Key", headers=_NOT_AGAIN
+            )
         case Conflict():
-            return ApiError(409, code="conflict", message=str(error))
+            return ApiError(409, code="conflict", message=str(error), headers=_NOT_AGAIN)
         case Unavailable() | StorageUnavailable():
             return _away(str(error))
         case OperationalError() | InterfaceError() | PoolTimeoutError():

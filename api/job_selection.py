@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
-from api.auth import Caller, Scope
+from api.auth import Caller
 from api.errors import ApiError
 from api.schemas.jobs import JobFilter, State, Tag
 from api.schemas.values import GivenMoment
@@ -39,7 +39,7 @@ class PageQuery(BaseModel):
     created_before: _Moment = None
     finished_after: _Moment = None
     finished_before: _Moment = None
-    project: Annotated[str | None, Field(description="Another project's, by name: needs the scope admin.")] = None
+    project: Annotated[str | None, Field(description="Another project's, by name: for operators.")] = None
     order: Literal["asc", "desc"] = "desc"
     after: Annotated[str | None, Field(description="The last id of the page before.")] = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
@@ -51,11 +51,13 @@ class PageQuery(BaseModel):
 
 
 def list_selection(conn: Connection, caller: Caller, query: PageQuery) -> Selection:
-    """What a list shows. Raises InvalidInput, NotFound, and ApiError for another project without the scope admin."""
+    """What a list shows. Raises InvalidInput, NotFound, and ApiError for another project if not an operator asks."""
     project_id = caller.project_id
     if query.project is not None:
-        if Scope.ADMIN not in caller.scopes:
-            message = "this key sees its own project only: leave project out, or use a key with the scope admin"
+        if not caller.is_operator:
+            message = (
+                "this key sees its own project only: leave project out, or use an admin key of the project default"
+            )
             raise ApiError(403, code="missing_scope", message=message, param="project")
         project_id = find_project(conn, query.project)
     return Selection(

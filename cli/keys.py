@@ -54,8 +54,9 @@ def create(
 ) -> None:
     """Make a key of a project. It is shown once and kept nowhere: only its hash is stored.
 
-    submit hands work in and cancels it, read sees the project's work and money, admin manages the project's keys and
-    budgets and sees the whole installation. No scope holds another.
+    submit hands work in and cancels it, read sees the project's work and money, admin manages the project's keys,
+    webhooks and budgets. No scope holds another. In the project default, which is the installation's own, admin with
+    read sees the jobs and costs of all projects.
     """
     from pressroom.jobs.queries import find_project
     from pressroom.tenants.keys import DEFAULT_SCOPES, create_key, parse_scopes
@@ -147,9 +148,13 @@ def _show_new(made: NewKey, *, as_json: bool) -> None:
     if as_json:
         answer_json({**_record(made.row), "key": made.text})
         return
+    from models import DEFAULT_PROJECT_ID, Scope
+
     answer(made.text)
     row = made.row
     say(f"{row.name}, scopes {', '.join(row.scopes)}: keep it now, it is not shown again")
+    if row.project_id == DEFAULT_PROJECT_ID and {Scope.ADMIN, Scope.READ} <= set(row.scopes):
+        say("it is an operator's, and sees the jobs and costs of all projects: a tenant's belong in --project NAME")
 
 
 def _record(row: KeyRow) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from api.threads import in_thread
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process lives. Asks nobody."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 async def readyz(services: Serving) -> dict[str, str]:
     """PostgreSQL and Redis answer, so that requests can be served; 503 when they do not."""

@@ -5,9 +5,11 @@ from datetime import UTC, date, datetime
 from fastapi import APIRouter
 
 from api.auth import Reads
+from api.errors import ApiError
 from api.schemas.models import ModelList, ModelObject, model_object
 from api.services import Serving
 from api.threads import in_thread
+from pressroom.errors import NotFound
 from pressroom.jobs.offered import OfferedModel, offered_model, offered_models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -32,7 +34,10 @@ async def get_model(model: str, services: Serving, caller: Reads) -> ModelObject
         with services.database.connect() as conn:
             return offered_model(conn, caller.project_id, model, base_url=services.settings.provider, on=_today())
 
-    return model_object(await in_thread(work))
+    try:
+        return model_object(await in_thread(work))
+    except NotFound as error:
+        raise ApiError(404, code="model_not_found", message=str(error), param="model") from None
 
 
 def _today() -> date:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
-from api.auth import Admins, Reads, Scope
+from api.auth import Admins, Reads
 from api.errors import ApiError
 from api.schemas.money import Budget, BudgetList, CostList, NewBudget, show_budget, show_cost
 from api.schemas.values import GivenDay
@@ -71,7 +71,8 @@ async def list_costs(
         Query(min_length=1, max_length=3, description="Any of model, day and project; or batch by itself."),
     ] = ["model"],  # noqa: B006  (FastAPI copies it)
     projects: Annotated[
-        Literal["own", "all"], Query(description="`all` is for keys with the scope admin: the whole installation's.")
+        Literal["own", "all"],
+        Query(description="`all`, for admin keys of project default: the whole installation's."),
     ] = "own",
     since: Annotated[GivenDay | None, Query(description="The first UTC day.")] = None,
     until: Annotated[GivenDay | None, Query(description="The UTC day after the last.")] = None,
@@ -81,8 +82,8 @@ async def list_costs(
     if CostsBy.BATCH in dimensions and len(dimensions) > 1:
         message = "by: batch stands by itself; costs by day and model are kept for all work together"
         raise ApiError(400, code="invalid_value", message=message, param="by")
-    if projects == "all" and Scope.ADMIN not in caller.scopes:
-        message = "this key sees its own project only: leave projects=all out, or use a key with the scope admin"
+    if projects == "all" and not caller.is_operator:
+        message = "this key sees its own project only: leave projects=all out, or use an admin key of project default"
         raise ApiError(403, code="missing_scope", message=message, param="projects")
 
     def work() -> list[CostRow]:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.auth import Caller, Reads, Scope
+from api.auth import Caller, Reads
 from api.schemas.overview import DeploymentList, Overview, show_deployment, show_overview
 from api.services import Services, Serving
 from api.threads import in_thread
@@ -16,21 +16,21 @@ router = APIRouter(prefix="/v1", tags=["overview"])
 async def show(caller: Reads, services: Serving) -> Overview:
     """What the project has waiting and running, what it spent today, and where its jobs run.
 
-    With the scope admin, all deployments and their pools: use by all projects and by others on the account, the
-    provider's level, stored burst, 429s, what waits and how long it will take.
+    For admin keys of project default, all deployments and their pools: use by all projects and by others on the
+    account, the provider's level, stored burst, 429s, what waits and how long it will take.
     """
     work, views = await in_thread(_look, services, caller)
-    return show_overview(work, views, whole=Scope.ADMIN in caller.scopes)
+    return show_overview(work, views, whole=caller.is_operator)
 
 
 @router.get("/deployments")
 async def list_deployments(caller: Reads, services: Serving) -> DeploymentList:
     """Every deployment: its limits, what stops it, and how many of the project's jobs wait for it.
 
-    With the scope admin, its pool too, as on /v1/overview.
+    For admin keys of the project default, its pool too, as on /v1/overview.
     """
     work, views = await in_thread(_look, services, caller)
-    whole = Scope.ADMIN in caller.scopes
+    whole = caller.is_operator
     return DeploymentList(data=[show_deployment(view, work.waiting_by_deployment, whole=whole) for view in views])
 
 

@@ -17,9 +17,11 @@ from api.services import Services, Serving
 from api.sync_call import HungUp, SyncCall
 from api.sync_request import read_request
 from api.sync_stream import stream
+from pressroom.errors import InvalidInput
 from pressroom.operations import chat, image_generate
 from pressroom.operations.registry import SUPPORTED_URLS, operation_for
 
+_MODEL_NOT_FOUND = "model_not_found"
 _CLIENT_CLOSED_REQUEST = 499
 """What the log says of a call whose client did not wait; nobody receives it."""
 
@@ -73,7 +75,10 @@ async def serve(request: Request, caller: Caller, services: Services, url: str) 
         message = f"{url} is not served here yet; these are: {', '.join(SUPPORTED_URLS)}"
         raise ApiError(404, code="unsupported_endpoint", message=message)
     call = SyncCall(services, caller, await read_request(request, caller, url))
-    await call.submit()
+    try:
+        await call.submit()
+    except InvalidInput as error:
+        raise _as_the_provider_tells(error, url) from None
     try:
         if call.asked.stream:
             return await stream(call, request) or _pending(call)
@@ -81,6 +86,14 @@ async def serve(request: Request, caller: Caller, services: Services, url: str) 
         return await call.response(job) if job is not None else _pending(call)
     except HungUp:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
+
+def _as_the_provider_tells(error: InvalidInput, url: str) -> Exception:
+    """A model that is not there is 404 by the provider's word, so that clients raise NotFoundError; 400 for images."""
+    first = error.problems[0] if error.problems else None
+    if first is None or first.code != _MODEL_NOT_FOUND or url.startswith("/v1/images/"):
+        return error
+    return ApiError(404, code=first.code, message=str(error), param=first.field)
 
 
 def _pending(call: SyncCall) -> Response:

@@ -1,4 +1,4 @@
-"""`/v1/overview` and `/v1/deployments` on the wire. Own numbers for everybody, the installation's for scope admin."""
+"""`/v1/overview` and `/v1/deployments` on the wire. Own numbers for everybody, the installation's for its operators."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -16,7 +16,7 @@ class Breaker(BaseModel):
 
     state: str = Field(examples=["closed"], description="closed, open, trying or paused.")
     kind: str | None = Field(examples=["billing"])
-    reason: str | None = Field(description="Only for keys with the scope admin.")
+    reason: str | None = Field(description="Only for admin keys of the project default.")
     since: Moment | None
     retry_at: Moment | None
 
@@ -34,7 +34,7 @@ class Limit(BaseModel):
 
 
 class Pool(BaseModel):
-    """The limiter's account, shared by all projects. Only for keys with the scope admin."""
+    """The limiter's account, shared by all projects. Only for admin keys of the project default."""
 
     name: str
     account: str = Field(description="Empty for the installation's own.")
@@ -60,7 +60,7 @@ class Deployment(BaseModel):
     breaker: Breaker
     limits: list[Limit]
     own_waiting_jobs: int = Field(description="Of the caller's project.")
-    pool: Pool | None = Field(description="Null without the scope admin.")
+    pool: Pool | None = Field(description="Null but for admin keys of the project default.")
 
 
 class DeploymentList(BaseModel):
@@ -97,7 +97,9 @@ class Overview(BaseModel):
     queued_by_class: dict[str, int]
     running_jobs: int
     today: list[Today]
-    deployments: list[Deployment] = Field(description="Those where the project has jobs; all, with the scope admin.")
+    deployments: list[Deployment] = Field(
+        description="Those where the project has jobs; all, for admin keys of project default."
+    )
 
 
 def show_deployment(view: DeploymentView, own_waiting: Mapping[int, int], *, whole: bool) -> Deployment:

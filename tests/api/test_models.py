@@ -23,8 +23,9 @@ def test_what_the_sandbox_serves_is_listed(tenant: LiveApi) -> None:
 
 def test_a_model_that_is_not_there_is_not_found(tenant: LiveApi) -> None:
     for name in ("gpt-9-nova", "vendor/model"):
-        with pytest.raises(openai.NotFoundError, match="GET /v1/models"):
+        with pytest.raises(openai.NotFoundError, match="GET /v1/models") as caught:
             tenant.openai().models.retrieve(name)
+        assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
 def test_a_shutdown_holds_where_it_was_announced(tenant: LiveApi) -> None:

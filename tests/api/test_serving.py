@@ -14,6 +14,7 @@ from tests.fixtures.system import System
 def test_it_lives_and_is_ready(api: LiveApi) -> None:
     with api.client(None) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
+        assert [client.head(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
         assert client.get("/readyz").json() == {"status": "ok"}
 
 

@@ -88,6 +88,16 @@ def test_a_field_that_nobody_knows_is_passed_on_and_the_provider_says_what_it_th
     assert json.loads(body)["a_new_field"] == {"deep": 1}
 
 
+def test_a_model_that_is_not_there_is_told_as_the_provider_tells_it(api: LiveApi) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        api.openai().chat.completions.create(model="gpt-9-nova", messages=[{"role": "user", "content": "Hello."}])
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+    with pytest.raises(openai.BadRequestError) as refused:
+        api.openai().images.generate(model="dall-e-9", prompt="a letter A")
+    assert refused.value.code == "model_not_found"
+
+
 def test_a_body_that_is_no_object_is_refused(api: LiveApi) -> None:
     client = api.client()
 
