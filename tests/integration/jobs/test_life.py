@@ -149,7 +149,7 @@ def test_an_end_in_the_midst_hands_back_and_leaves_nothing_in_doubt(system: Syst
 
 def test_given_up_by_mistake_it_goes_on_under_a_new_name(system: System, start: Callable[[], Life]) -> None:
     system.sandbox.configure(latency={"chat": {"kind": "fixed", "seconds": 1.0}})
-    batch_id = system.submit(texts=20)
+    batch_id = system.submit(texts=20, limits={"concurrency": 20})
     life = start()
     running = "SELECT count(*) = 20 FROM jobs WHERE state = 'running'"
     system.wait_until("all calls are on their way", lambda: bool(system.scalar(running)), SOON_SECONDS)
