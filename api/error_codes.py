@@ -128,6 +128,7 @@ CODES: dict[str, Explained] = {
     "file_not_found": Explained(400, "The batch's file was not there any more.", "Upload it again."),
     "invalid_form": Explained(400, "The form cannot be read.", "Send multipart/form-data as the address describes it."),
     "missing_required_parameter": Explained(400, "A field that is needed is not there.", "`param` names it."),
+    "headers_too_large": Explained(431, "Address and headers are too large.", "Send what is long in the body."),
     "range_not_satisfiable": Explained(416, "The part that was asked for is not there.", "Ask for bytes that exist."),
     "unsupported_endpoint": Explained(
         400, "Jobs cannot be made for this endpoint.", "The message says which ones can be used."

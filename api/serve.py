@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.app import create_app
+from api.connection import BoundedHead
 from api.services import connect_services, named_servers
 from pressroom.errors import PressroomError
 from pressroom.logs import configure_logging
@@ -100,7 +101,7 @@ def _config(settings: Settings, options: argparse.Namespace) -> uvicorn.Config:
         port=options.port,
         workers=settings.api_processes,
         # As measured (docs/decisions/0013): httptools saves a quarter, uvloop nothing.
-        http="httptools",
+        http=BoundedHead,
         loop="asyncio",
         ws="none",
         access_log=False,

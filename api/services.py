@@ -7,6 +7,9 @@ from typing import Annotated
 from fastapi import Depends
 from redis import Redis as BlockingRedis
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
@@ -88,7 +91,13 @@ def connect_services(settings: Settings) -> Services:
     secret = settings.s3_secret_access_key
     client = Redis.from_pool(
         BlockingConnectionPool.from_url(
-            redis_url, max_connections=_REDIS_CONNECTIONS, timeout=5, socket_timeout=5, socket_connect_timeout=2
+            redis_url,
+            max_connections=_REDIS_CONNECTIONS,
+            timeout=5,
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            # After a restart of Redis every connection of before fails once; without a pause, for clients wait.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
     )
     limiter = LimiterAdmin(blocking, prefix=settings.redis_prefix)
