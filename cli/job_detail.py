@@ -60,6 +60,8 @@ def show_detail(found: JobDetail, *, bucket: str) -> None:
 
 
 def _attempts(found: JobDetail) -> None:
+    from pressroom.ids import show_id
+
     columns = ("CALL", "OUTCOME", "STATUS", "STARTED", "ERROR", "COST", "AT RISK", "REQUEST ID")
     rows = [
         [
@@ -75,6 +77,9 @@ def _attempts(found: JobDetail) -> None:
         for a in found.attempts
     ]
     answer_table(columns, rows, right=("CALL", "STATUS", "COST", "AT RISK"))
+    for a in found.attempts:
+        if a.at_risk_usd:
+            answer(f"call {a.number} is at risk: {show_id('att', a.id)}")
 
 
 def _document(name: str, value: dict[str, Any] | None) -> None:

@@ -123,6 +123,8 @@ def show_out_of_money(
     say(f"{count(row.unfinished, 'job')} {'waits' if row.unfinished == 1 else 'wait'} for money, and stay queued:")
     for budget in budgets:
         say(f"  {budget.name}: {budget.used}")
+        if budget.left_usd > 0:
+            say(f"  of it {usd(budget.left_usd)} is left, less than the next job may cost at most")
     say(f"output so far: {results.output} ({count(results.lines, 'line')})")
     say("raise the budget, or wait for its next period; then go on, nothing that is done is paid for again:")
     for budget in budgets:

@@ -153,5 +153,8 @@ def _never_affordable(body: Mapping[str, Any], estimate: Estimate, ceiling: Ceil
         f"lets the request cost up to {dollars(estimate.cost_usd)}, more than the whole {ceiling.name} "
         f"({dollars(ceiling.cap_usd)})"
     )
-    value = checks.shown(body[field]) if body.get(field) is not None else "none"
-    return Problem(field, reason, f"Ask for less, or {ceiling.remedy}", value=value, code="over_budget")
+    if body.get(field) is None:
+        reason, less = f"is not set, and {reason}", "Set it, as low as will do,"
+        return Problem(field, reason, f"{less} or {ceiling.remedy}", code="over_budget")
+    remedy = f"Ask for less, or {ceiling.remedy}"
+    return Problem(field, reason, remedy, value=checks.shown(body[field]), code="over_budget")

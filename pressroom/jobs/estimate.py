@@ -238,9 +238,8 @@ class _Part(NamedTuple):
 def _part(group: Group, totals: Totals, basis: Basis) -> _Part:
     price = basis.prices.price_for(group.model, group.tier, basis.on)
     low = _low(totals, price)
-    row = basis.deployments.get(group.model)
-    seen = basis.calibrations.get((row.id, group.url, group.kind)) if row is not None else None
-    if seen is None or seen.samples < ENOUGH_CALLS or totals.tokens == 0:
+    seen = _seen(group, basis)
+    if seen.samples < ENOUGH_CALLS or totals.tokens == 0:
         expected = max(low, min(totals.expected_usd, totals.upper_usd))
         return _Part(totals, totals.input_tokens, totals.output_tokens, totals.tokens, low, expected, False)
     tokens = clamped(seen.ratio) * totals.tokens
@@ -248,6 +247,21 @@ def _part(group: Group, totals: Totals, basis: Basis) -> _Part:
     tokens_in, tokens_out = round(tokens - output), round(output)
     expected = max(low, min(_usd(tokens_in, tokens_out, price, totals), totals.upper_usd))
     return _Part(totals, tokens_in, tokens_out, tokens, low, expected, True)
+
+
+def _seen(group: Group, basis: Basis) -> Calibration:
+    """What such calls took; where a route deals the jobs out, each deployment's calls by its part of them."""
+    row = basis.deployments.get(group.model)
+    places = basis.routes.get(group.model) or ([(row, 1.0)] if row is not None else [])
+    known = [(found, part) for at, part in places if (found := basis.calibrations.get((at.id, group.url, group.kind)))]
+    parts = sum(part for _, part in known)
+    if parts <= 0:
+        return Calibration()
+    return Calibration(
+        ratio=sum(found.ratio * part for found, part in known) / parts,
+        samples=sum(found.samples for found, _ in known),
+        output_tokens_mean=sum(found.output_tokens_mean * part for found, part in known) / parts,
+    )
 
 
 def _low(totals: Totals, price: PriceRow) -> Decimal:

@@ -200,4 +200,4 @@ def _without_money(row: Mapping[str, Any], budget: BudgetRow) -> str:
             f"it may cost {dollars(row['est_cost_usd'])}, more than the whole {budget.name} "
             f"({dollars(budget.cap_usd)}): it starts when that is raised"
         )
-    return f"waits for money: {budget.name}: {budget.used}"
+    return f"waits for money: {budget.name}: {budget.used}; the job may cost {dollars(row['est_cost_usd'])}"

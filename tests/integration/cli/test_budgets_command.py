@@ -55,7 +55,10 @@ def test_jobs_and_batches_say_that_they_wait_for_money(pressroom: Run, desk: Des
     waits = [job["waiting_because"] for job in pressroom("jobs", "list", "--state", "queued", "--json")]
     assert (
         waits
-        == ["waits for money: budget of project default: $0.00 of $0.04 spent of the sandbox's money, $0.04 reserved"]
+        == [
+            "waits for money: budget of project default: $0.00 of $0.04 spent of the sandbox's money, $0.04 reserved; "
+            "the job may cost $0.02"
+        ]
         * 3
     )
     [budget] = pressroom("batches", "show", batch, "--json")["budgets"]

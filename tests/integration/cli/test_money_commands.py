@@ -131,7 +131,7 @@ def test_costs_are_reconciled_and_settled(pressroom: Run, desk: Desk, tmp_path: 
     assert f"{shlex.join(asked)} --apply" in said.stderr
     assert pressroom(*asked, "--apply", "--json")["applied"]["settled"] == []  # today is not over
     job = show_id("job", jobs[1].id)
-    assert "at risk" in pressroom("jobs", "show", job).stdout
+    assert "call 1 is at risk: att_" in pressroom("jobs", "show", job).stdout, "as `costs settle` takes it"
     [settled] = pressroom("costs", "settle", job, "--not-billed", "--json")
     assert (settled["job_id"], settled["was_at_risk_usd"], settled["cost_usd"]) == (job, "0.02", "0")
 

@@ -40,6 +40,7 @@ def test_it_names_figures_field_and_remedy(url: str, body: dict[str, Any], field
     assert isinstance(found, list)
     [problem] = found
     assert (problem.field, problem.code) == (field, "over_budget")
+    assert problem.reason.startswith("is not set") is (body.get(field) is None)
     assert "more than the whole day budget of project acme ($0.000001)" in problem.reason
     assert "budgets set" in problem.remedy
 

@@ -1,5 +1,6 @@
 """What an input would cost and how long it would take, from sums alone."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -133,6 +134,23 @@ def test_another_provider_has_no_limits_until_it_tells() -> None:
 def test_each_tier_is_priced_by_its_own_row() -> None:
     plain, fast = (estimated(tally((10, CHAT, TEXT | tier))).models[0] for tier in ({}, {"service_tier": "priority"}))
     assert fast.expected_usd > plain.expected_usd
+
+
+def test_of_a_route_what_calls_of_all_its_deployments_took_is_expected() -> None:
+    calls = tally((100, CHAT, TEXT))
+    a, b = deployment("a"), replace(deployment("b"), id=8)
+    seen = {
+        (7, CHAT, "plain"): Calibration(ratio=0.02, samples=6, output_tokens_mean=10.0),
+        (8, CHAT, "plain"): Calibration(ratio=0.05, samples=6, output_tokens_mean=40.0),
+    }
+    share = {"gpt-4o-mini": [(a, 2 / 3), (b, 1 / 3)]}
+
+    [model] = estimated(calls, calibrations=seen, routes=share).models
+
+    assert model.is_calibrated
+    assert model.output_tokens == 2000
+    [unseen] = estimated(calls, calibrations=seen, routes={"gpt-4o-mini": [(a, 1.0)]}).models
+    assert not unseen.is_calibrated, "what others took says nothing of where the jobs go"
 
 
 def test_a_route_takes_as_long_as_the_slowest_of_its_pools() -> None:
