@@ -53,6 +53,17 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "keys": ("create", "list", "revoke", "rotate"),
         "prices": ("list", "set"),
         "projects": ("create", "list", "pause", "resume", "set"),
+        "webhooks": (
+            "create",
+            "delete",
+            "deliveries",
+            "disable",
+            "enable",
+            "list",
+            "replay",
+            "rotate",
+            "test",
+        ),
     }
     single = {
         "api",
