@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -42,7 +43,7 @@ Note = tuple[Callable[[Connection, Sequence[tuple[UUID, Any]]], None], Any]
 class NewRequest:
     """One request as its submitter gave it. `text` is the body's own JSON text, where it is at hand.
 
-    `notes` are written with the job or not at all; what they raise refuses the request.
+    `notes` are written with the job or not at all, before its row or after; what they raise refuses the request.
     """
 
     project_id: UUID
@@ -258,14 +259,16 @@ class Intake:
         self, conn: Connection, lane: ExpressLane, entries: Sequence[_Entry], *, jobs: Sequence[NewJob], to: Destination
     ) -> list[UUID] | None:
         express = [ExpressJob(new_id(), job) for job in jobs]
-        lease_id = lease_at_once(conn, lane, express, to, policy=self._policy)
+        ids = [one.id for one in express]
+        # Notes before flows are locked, in the order of `insert_jobs`: two with one key would wait for each other.
+        with conn.begin_nested() if any(entry.new.notes for entry in entries) else nullcontext() as undoing:
+            _write_notes(conn, entries, ids)
+            lease_id = lease_at_once(conn, lane, express, to, policy=self._policy)
+            if lease_id is None and undoing is not None:
+                undoing.rollback()
         for entry in entries:
             entry.lease_id = lease_id
-        if lease_id is None:
-            return None
-        ids = [one.id for one in express]
-        _write_notes(conn, entries, ids)
-        return ids
+        return ids if lease_id is not None else None
 
 
 def _job(entry: _Entry) -> NewJob:

@@ -1,6 +1,7 @@
 """Single submissions committed together: nobody's fault is another's, and no answer comes before its commit."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,8 +11,11 @@ from sqlalchemy import Connection, Engine, create_engine, text
 
 from models import DEFAULT_PROJECT_ID
 from pressroom.errors import Conflict, InvalidInput, Unavailable
+from pressroom.ids import new_id
 from pressroom.jobs.dispatch import DispatchPolicy
+from pressroom.jobs.idempotency import repeatable
 from pressroom.jobs.intake import Accepted, Intake, NewRequest
+from pressroom.jobs.keyed_calls import claim_keys
 from pressroom.settings import SANDBOX
 from tests.fixtures.desk import Desk, Postbox
 
@@ -85,9 +89,11 @@ def test_notes_are_written_with_the_job_or_not_at_all(desk: Desk) -> None:
         written.append([value for _, value in values])
         if "refused" in written[-1]:
             raise Conflict("this note cannot be")
-        statement = text("UPDATE jobs SET custom_id = :value WHERE id = :id")
+        statement = text(
+            "INSERT INTO idempotency_keys (project_id, key, fingerprint, job_id) VALUES (:project, :value, '', :id)"
+        )
         for job_id, value in values:
-            conn.execute(statement, {"id": job_id, "value": value})
+            conn.execute(statement, {"project": DEFAULT_PROJECT_ID, "id": job_id, "value": value})
 
     async def work(intake: Intake) -> list[Any]:
         new = [request(notes=[(write, value)]) for value in ("a", "refused", "b")]
@@ -98,8 +104,41 @@ def test_notes_are_written_with_the_job_or_not_at_all(desk: Desk) -> None:
     assert written[0] == ["a", "refused", "b"], "one call for the group"
     assert isinstance(second, Conflict)
     with desk.engine.connect() as conn:
-        rows = conn.execute(text("SELECT id, custom_id FROM jobs"))
-        assert {row.id: row.custom_id for row in rows} == {first.job_id: "a", third.job_id: "b"}
+        rows = conn.execute(text("SELECT j.id, k.key FROM jobs j FULL JOIN idempotency_keys k ON k.job_id = j.id"))
+        assert {row.id: row.key for row in rows} == {first.job_id: "a", third.job_id: "b"}
+
+
+_WAITS_FOR_A_ROW = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def _until_somebody_waits(desk: Desk) -> None:
+    until = time.monotonic() + 20
+    while not desk.scalar(_WAITS_FOR_A_ROW):
+        assert time.monotonic() < until, "nobody waits for a row"
+        time.sleep(0.01)
+
+
+def test_who_waits_for_a_key_holds_nothing_up(desk: Desk) -> None:
+    """Leased at once or not: else two with the same key, in two processes, would wait for each other."""
+    key = repeatable(DEFAULT_PROJECT_ID, "k", "a request")
+
+    async def work(intake: Intake) -> Accepted:
+        await intake.submit(request())
+        with desk.engine.connect() as twin, desk.engine.connect() as dispatcher:
+            claim_keys(twin, [(new_id(), key)])
+            waiting = asyncio.create_task(intake.submit(request(notes=((claim_keys, key),))))
+            await asyncio.to_thread(_until_somebody_waits, desk)
+            assert dispatcher.execute(text("SELECT id FROM flows FOR UPDATE NOWAIT")).all()
+            dispatcher.rollback()
+            twin.rollback()
+        return await waiting
+
+    accepted = with_intake(desk.engine, work)
+
+    assert desk.scalar("SELECT state::text FROM jobs WHERE id = :id", id=accepted.job_id) == "leased"
+    assert desk.scalar("SELECT job_id FROM idempotency_keys") == accepted.job_id
 
 
 def test_projects_do_not_share_a_transaction(desk: Desk) -> None:
