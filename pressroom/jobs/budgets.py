@@ -34,8 +34,14 @@ _FIND = text(
 )
 
 # Dispatch holds its pool's row while it reserves. With all of them, nothing is being dispatched that has not seen the
-# budgets as they are now. In id order, and not against those who only refer to a pool.
-_STOP_DISPATCH = text("SELECT id FROM pools ORDER BY id FOR NO KEY UPDATE")
+# budgets as they are now. In id order, and not against those who only refer to a pool. They are written, so that a
+# statement that began before we committed, and locks a pool after it, notices (`express`).
+_STOP_DISPATCH = text(
+    """
+    WITH held AS MATERIALIZED (SELECT id FROM pools ORDER BY id FOR NO KEY UPDATE)
+    UPDATE pools p SET paused_at = p.paused_at FROM held WHERE p.id = held.id
+    """
+)
 
 _INSERT = text(
     """

@@ -35,11 +35,13 @@ _LANE = text(
 )
 
 # In the order of locks: the pool without waiting, then the flow, then the stake. The jobs and the lease are new. A
-# stake that sleeps is charged where it stands: nobody is awake whom it would have to start level with.
+# stake that sleeps is charged where it stands: nobody is awake whom it would have to start level with. `seen` is the
+# pool as it was when the statement began: if it was written since, then perhaps with a budget, which we do not see.
 _LEASE_AT_ONCE = text(
     """
     WITH idle AS MATERIALIZED (
-      SELECT p.id FROM pools p JOIN deployments d ON d.pool_id = p.id AND d.id = :deployment
+      SELECT p.id FROM pools p JOIN pools seen ON seen.id = p.id AND seen.xmin = p.xmin
+        JOIN deployments d ON d.pool_id = p.id AND d.id = :deployment
       WHERE p.id = :pool AND p.paused_at IS NULL AND d.paused_at IS NULL AND NOT EXISTS (SELECT 1 FROM budgets)
         AND NOT EXISTS (SELECT 1 FROM stakes s WHERE s.pool_id = p.id AND s.active)
         AND (SELECT coalesce(sum(l.waiting), 0) FROM leases l WHERE l.pool_id = p.id) + :count <= :most_jobs

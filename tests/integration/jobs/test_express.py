@@ -1,13 +1,17 @@
 """Interactive requests straight into a lease: only where a pool stands idle, and as if they had been dispatched."""
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from models import DEFAULT_PROJECT_ID, BudgetScope
+from pressroom.jobs import express
 from pressroom.jobs.budgets import BudgetKey, set_budget
 from pressroom.jobs.dispatch import DispatchPolicy
 from pressroom.jobs.intake import Accepted, Intake, NewRequest
@@ -159,4 +163,35 @@ def test_the_same_at_once_by_many_loses_nothing(desk: Desk) -> None:
 
     assert len({one.job_id for one in accepted}) == 30
     assert sum(desk.states().values()) == 30
+    assert desk.faults() == {}
+
+
+def test_a_budget_that_is_made_after_the_statement_began_holds_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees no budget, as none was there; then it waits here until one is, and locks the pool."""
+    gate = 770_031
+    waits = f"pg_advisory_xact_lock({gate}) IS NOT NULL AND p.paused_at IS NULL"
+    held_up = express._LEASE_AT_ONCE.text.replace("p.paused_at IS NULL", waits, 1)
+    monkeypatch.setattr(express, "_LEASE_AT_ONCE", text(held_up))
+    at_the_gate = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = {gate} AND NOT granted"
+    submit(desk)
+    monkeypatch.undo()
+    assert len(express_leases(desk)) == 1, "nothing is in the way without a budget"
+
+    monkeypatch.setattr(express, "_LEASE_AT_ONCE", text(held_up))
+    with desk.engine.connect() as keeper, ThreadPoolExecutor(1) as threads:
+        keeper.execute(text(f"SELECT pg_advisory_xact_lock({gate})"))
+        waiting = threads.submit(submit, desk)
+        while desk.scalar(at_the_gate) == 0:
+            time.sleep(0.01)
+        with desk.engine.begin() as conn:
+            set_budget(conn, BudgetKey(BudgetScope.INSTALLATION), Decimal(5))
+        keeper.rollback()
+        waiting.result()
+
+    assert len(express_leases(desk)) == 1
+    assert desk.scalar("SELECT count(*) FROM holds") == desk.scalar(
+        "SELECT count(*) FROM jobs WHERE lease_id IS NOT NULL"
+    )
     assert desk.faults() == {}
