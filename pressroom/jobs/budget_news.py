@@ -48,6 +48,7 @@ _EXHAUSTED = text(
         AND (EXISTS (SELECT 1 FROM flows f WHERE f.blocked_by = b.id)
           OR EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'queued' AND j.waiting_budget_id = b.id
             AND j.run_at IS NOT NULL AND j.est_cost_usd <= w.cap_usd))
+      ORDER BY w.id FOR NO KEY UPDATE OF w
     )
     UPDATE budget_windows w SET exhausted_at = now() FROM waited_for
     WHERE w.id = waited_for.id AND w.reserved_usd <= (
@@ -74,7 +75,7 @@ def tell_warned(conn: Connection, windows: Collection[int]) -> None:
 def tell_exhausted(conn: Connection) -> int:
     """`budget.exhausted` for every window that jobs wait for and that has nothing on its way; returns how many.
 
-    Call it after whatever there is money for was woken.
+    Call it once whatever there is money for was woken, in a transaction of its own: it locks windows.
     """
     windows = list(conn.execute(_EXHAUSTED).scalars())
     if windows:

@@ -165,6 +165,8 @@ def sweep(
         post_overdue(conn, after_seconds=uncertain_seconds)
         wake_all(conn)
         wake_stakes(conn)
+    # By itself: windows come before flows in the order of locks, and flows were written just now.
+    with engine.begin() as conn:
         tell_exhausted(conn)
     with engine.begin() as conn:
         forget_resolved(conn, after_seconds=HOLD_SECONDS)

@@ -95,7 +95,7 @@ def test_damaged_content_is_noticed(store: ObjectStore, tmp_path: Path) -> None:
 def test_bytes_damaged_on_the_way_up_are_refused_by_the_server(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pressroom.storage.store._md5", lambda data: "1B2M2Y8AsgTpgAmY7PhCfg==")
+    monkeypatch.setattr("pressroom.storage.store.md5_of", lambda data: "1B2M2Y8AsgTpgAmY7PhCfg==")
     with pytest.raises(StorageUnavailable) as caught:
         store.put("k", b"not the empty string")
     assert caught.value.code == "BadDigest"
