@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -29,6 +28,10 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _log = logging.getLogger("pressroom.webhooks")
+
+
+class _NoThreads(Exception):
+    """The interpreter ends, and begins no more work: of a process that is told to end while it begins we do not hear."""
 
 
 class Deliverer:
@@ -65,6 +68,8 @@ class Deliverer:
                 await self._turn()
             except SQLAlchemyError as error:
                 _log.warning("webhooks.part_down", extra={"error": str(error)})
+            except _NoThreads:
+                break
             except Exception:  # noqa: BLE001
                 # A bug must be seen, and must not end what all endpoints wait for.
                 _log.exception("webhooks.bug")
@@ -94,6 +99,8 @@ class Deliverer:
         try:
             sent = await send_to_endpoint(group, self._policy, timeout_seconds=self._settings.webhook_timeout_seconds)
             await self._settle(sent)
+        except _NoThreads:
+            _log.info("webhooks.left_unsettled", extra={"endpoint_id": str(endpoint_id)})
         except Exception:  # noqa: BLE001
             # A bug must be seen; what was taken is taken again when its time is over.
             _log.exception("webhooks.bug")
@@ -119,7 +126,11 @@ class Deliverer:
                 _log.info("webhook.failed", extra=extra | {"attempt": one.outgoing.attempts, "error": one.error})
 
     async def _in_thread(self, fn: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await self._loop.run_in_executor(self._threads, partial(fn, *args, **kwargs))
+        try:
+            doing = self._threads.submit(fn, *args, **kwargs)
+        except RuntimeError as error:
+            raise _NoThreads from error
+        return await asyncio.wrap_future(doing)
 
     def _claim(self, busy: Sequence[UUID], limit: int) -> list[Outgoing]:
         with self._database.begin() as conn:
