@@ -31,7 +31,7 @@ _log = logging.getLogger("pressroom.webhooks")
 
 
 class _NoThreads(Exception):
-    """The interpreter ends, and begins no more work: of a process that is told to end while it begins we do not hear."""
+    """The interpreter ends, and begins no more work: a process told to end while it begins tells us in no other way."""
 
 
 class Deliverer:
